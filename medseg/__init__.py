@@ -1,0 +1,97 @@
+"""Segment medical images, the classical way or with trained networks."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from medseg import metrics
+    from medseg.classical import METHODS, method
+    from medseg.dataset import Case, Dataset
+    from medseg.evaluation import DEFAULT_METRICS, Scores, evaluate, evaluate_cases
+    from medseg.io import read_image, read_labels, write
+    from medseg.learning.model import Model
+    from medseg.learning.plan import Plan, make_plan
+    from medseg.learning.predicting import predict
+    from medseg.learning.training import Training, train
+    from medseg.metrics import METRICS
+    from medseg.networks import NETWORKS
+    from medseg.resampling import crop, resample, with_spacing
+    from medseg.segmenter import Probabilistic, Segmenter
+    from medseg.volume import Grid, Image, Labels, orientation, reorient
+
+# Importing torch takes seconds and nibabel a fifth of one, so each name is imported when used.
+_HOME = {
+    "METHODS": "medseg.classical",
+    "method": "medseg.classical",
+    "Case": "medseg.dataset",
+    "Dataset": "medseg.dataset",
+    "DEFAULT_METRICS": "medseg.evaluation",
+    "Scores": "medseg.evaluation",
+    "evaluate": "medseg.evaluation",
+    "evaluate_cases": "medseg.evaluation",
+    "read_image": "medseg.io",
+    "read_labels": "medseg.io",
+    "write": "medseg.io",
+    "Model": "medseg.learning.model",
+    "Plan": "medseg.learning.plan",
+    "make_plan": "medseg.learning.plan",
+    "predict": "medseg.learning.predicting",
+    "Training": "medseg.learning.training",
+    "train": "medseg.learning.training",
+    "METRICS": "medseg.metrics",
+    "NETWORKS": "medseg.networks",
+    "crop": "medseg.resampling",
+    "resample": "medseg.resampling",
+    "with_spacing": "medseg.resampling",
+    "Probabilistic": "medseg.segmenter",
+    "Segmenter": "medseg.segmenter",
+    "Grid": "medseg.volume",
+    "Image": "medseg.volume",
+    "Labels": "medseg.volume",
+    "orientation": "medseg.volume",
+    "reorient": "medseg.volume",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name == "metrics":
+        return import_module("medseg.metrics")
+    raise AttributeError(f"module 'medseg' has no attribute {name!r}")
+
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "METHODS",
+    "METRICS",
+    "NETWORKS",
+    "Case",
+    "Dataset",
+    "Grid",
+    "Image",
+    "Labels",
+    "Model",
+    "Plan",
+    "Probabilistic",
+    "Scores",
+    "Segmenter",
+    "Training",
+    "crop",
+    "evaluate",
+    "evaluate_cases",
+    "make_plan",
+    "method",
+    "metrics",
+    "orientation",
+    "predict",
+    "read_image",
+    "read_labels",
+    "reorient",
+    "resample",
+    "train",
+    "with_spacing",
+    "write",
+]
