@@ -48,9 +48,12 @@ def whole(array: NDArray) -> NDArray[np.integer]:
     require_finite(array)
     if array.size and np.abs(array).max() > np.iinfo(np.int32).max:
         raise ValueError("labels are whole numbers below 2^31, got larger ones; is it an image?")
-    integers = np.rint(array).astype(np.int32)
+    integers: NDArray[np.int32] = array.astype(np.int32)
+    if np.array_equal(integers, array):
+        return integers
     # A slope in the header turns a mask's 1 into 0.99999997; a fraction of an image is no such.
-    if np.abs(integers - array).max(initial=0) > 1e-4:
+    integers = np.rint(array).astype(np.int32)
+    if np.abs(integers - array).max() > 1e-4:
         raise ValueError("labels are whole numbers, got fractions; is it an image?")
     return integers
 
