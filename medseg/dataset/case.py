@@ -1,0 +1,67 @@
+"""One subject: the files that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medseg import io
+from medseg.volume import Image, Labels
+
+
+@dataclass(frozen=True)
+class Case:
+    """One subject.
+
+    Parameters
+    ----------
+    name : str
+        Outputs are named after it.
+    channels : tuple of Path
+        A file per channel, in order, or one file that holds all.
+    reference : Path, optional
+        Its annotation, a label map.
+    mask_file : Path, optional
+        Where to look: 0 is outside.
+    weight_file : Path, optional
+        How often each voxel becomes the centre of a patch, for the sampler "weighted".
+    patient : str
+        Cases of one patient never stand on both sides of a split. By default, each case is
+        a patient of its own.
+    """
+
+    name: str
+    channels: tuple[Path, ...]
+    reference: Path | None = None
+    mask_file: Path | None = None
+    weight_file: Path | None = None
+    patient: str = ""
+
+    def image(self, channels: int | None = None, nan: float | None = None) -> Image:
+        """Read the channels, in order, as one image; see `medseg.read_image`."""
+        return io.read_image(self.channels, channels=channels, nan=nan)
+
+    def labels(self, names: Mapping[int, str] | None = None) -> Labels:
+        """Read the annotation."""
+        if self.reference is None:
+            raise ValueError(f"case {self.name} has no annotation")
+        return io.read_labels(self.reference, names)
+
+    def mask(self) -> Labels | None:
+        """Read the mask, if there is one: 1 inside, 0 outside."""
+        if self.mask_file is None:
+            return None
+        image = io.read_image(self.mask_file, channels=1)
+        return Labels((image.array[0] != 0).view(np.uint8), image.grid)
+
+    def weights(self) -> Image | None:
+        """Read the sampling weights, if there are any."""
+        return None if self.weight_file is None else io.read_image(self.weight_file, channels=1)
+
+    def files(self) -> tuple[Path, ...]:
+        """All files of the case."""
+        others = (self.reference, self.mask_file, self.weight_file)
+        return (*self.channels, *(path for path in others if path is not None))

@@ -1,0 +1,138 @@
+"""Cases that share their channels and the meaning of their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from medseg.dataset.case import Case
+from medseg.dataset.check import problems_of
+from medseg.dataset.layouts import LAYOUTS
+from medseg.device import available_threads
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Cases that belong together.
+
+    Parameters
+    ----------
+    cases : tuple of Case
+        Sorted by name.
+    names : mapping of int to str
+        What each label stands for, background left out; empty if the data set does not say.
+    channels : tuple of str
+        What each channel shows; empty if the data set does not say.
+    regions : mapping of str to tuple of int
+        Structures made of several labels, by name.
+    """
+
+    cases: tuple[Case, ...]
+    names: Mapping[int, str] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cases", tuple(sorted(self.cases, key=lambda case: case.name)))
+        names = [case.name for case in self.cases]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"a data set has each case once, got two of {', '.join(twice)}")
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Dataset:
+        """Read a data set in one of the layouts of `LAYOUTS`.
+
+        A Decathlon folder, an nnU-Net folder, `images/` beside `labels/`, a folder per case
+        with the same file names in each, or a CSV file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If `path` does not exist.
+        ValueError
+            If it is no data set, or its index can't be read.
+        """
+        place = Path(path)
+        if not place.exists():
+            raise FileNotFoundError(f"{place} does not exist")
+        for layout in LAYOUTS.values():
+            if layout.recognises(place):
+                found = layout.read(place)
+                if not found.cases:
+                    raise ValueError(f"{place} is a data set without cases")
+                return cls(*found)
+        raise ValueError(f"{place} is no data set; medseg knows {', '.join(LAYOUTS)}")
+
+    @classmethod
+    def recognises(cls, path: str | Path) -> bool:
+        """Whether `read` would take `path` for a data set."""
+        return any(layout.recognises(Path(path)) for layout in LAYOUTS.values())
+
+    def split(self, every: int = 5) -> tuple[Dataset, Dataset]:
+        """Training and validation: every fifth patient, beginning with the first, validates.
+
+        With fewer than `every` patients nothing validates, and the second data set is empty.
+        """
+        if len(self._patients()) < every:
+            return self, self._with(())
+        return self.fold(0, every)
+
+    def fold(self, index: int, count: int) -> tuple[Dataset, Dataset]:
+        """Training and validation of one of `count` folds of cross-validation.
+
+        Fold i validates on every `count`-th patient, beginning with patient i, in the order
+        of the names; so each patient validates in just one fold.
+        """
+        patients = self._patients()
+        if not 2 <= count <= len(patients):
+            raise ValueError(
+                f"{len(patients)} patients give 2 to {len(patients)} folds, asked for {count}"
+            )
+        if not 0 <= index < count:
+            raise ValueError(f"the folds are 0/{count} to {count - 1}/{count}, got {index}/{count}")
+        held_out = set(patients[index::count])
+        sides: tuple[list[Case], list[Case]] = ([], [])
+        for case in self.cases:
+            sides[_patient(case) in held_out].append(case)
+        return self._with(tuple(sides[0])), self._with(tuple(sides[1]))
+
+    def check(self, *, allow_empty: bool = False) -> None:
+        """Read everything and refuse what training would stumble over, all at once.
+
+        Raises
+        ------
+        ValueError
+            One line a problem: a file that is missing or damaged, a label on another grid
+            than its image, a label that `names` does not have, a label map without any
+            label (unless `allow_empty`), NaN or infinite voxels, another number of channels.
+        """
+        with ThreadPoolExecutor(available_threads()) as pool:
+            found = list(
+                pool.map(
+                    lambda case: problems_of(case, self._expected(), allow_empty=allow_empty),
+                    self.cases,
+                )
+            )
+        if lines := [line for lines in found for line in lines]:
+            raise ValueError(
+                f"{len(lines)} problems in the data set:\n" + "\n".join(f"  {x}" for x in lines)
+            )
+
+    def _expected(self) -> tuple[int, tuple[int, ...]]:
+        channels = len(self.channels) or (len(self.cases[0].channels) if self.cases else 1)
+        return channels, tuple(self.names)
+
+    def _patients(self) -> list[str]:
+        return list(dict.fromkeys(_patient(case) for case in self.cases))
+
+    def _with(self, cases: tuple[Case, ...]) -> Dataset:
+        return replace(self, cases=cases)
+
+
+def _patient(case: Case) -> str:
+    return case.patient or case.name

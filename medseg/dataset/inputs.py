@@ -1,0 +1,88 @@
+"""What a user names on the command line, as cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from glob import glob, has_magic
+from itertools import takewhile
+from pathlib import Path
+
+from medseg.dataset.case import Case
+from medseg.dataset.collection import Dataset
+from medseg.dataset.layouts import grouped, volumes_in
+from medseg.io import stem_of
+
+
+def find_cases(
+    inputs: str | Path | Sequence[str | Path], channels: int | None = None
+) -> tuple[Case, ...]:
+    """Cases of files, folders, globs and data sets.
+
+    Parameters
+    ----------
+    inputs : path or text, or a sequence of them
+        Each a file; a folder, which is a data set or else full of images; a glob; or files
+        with commas between them, which are the channels of one case.
+    channels : int, optional
+        How many a case has. With several, files numbered `_0000`, `_0001`, ... in a folder
+        belong to one case.
+
+    Raises
+    ------
+    FileNotFoundError
+        If something is not there.
+    ValueError
+        If nothing is found, or two cases have one name.
+    """
+    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    cases = [case for one in given for case in _cases(str(one), channels)]
+    if not cases:
+        raise ValueError("no input was given; name a file, a folder or a data set")
+    names = [case.name for case in cases]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"two inputs are called {', '.join(twice[:3])}, and outputs are named after their "
+            "input; give them in separate calls"
+        )
+    return tuple(cases)
+
+
+def _cases(text: str, channels: int | None) -> list[Case]:
+    path = Path(text)
+    if path.is_dir():
+        return _in_folder(path, channels)
+    if path.is_file():
+        if Dataset.recognises(path):
+            return list(Dataset.read(path).cases)
+        return [Case(stem_of(path), (path,))]
+    if "," in text:
+        return [_of_channels([Path(part.strip()) for part in text.split(",")])]
+    if has_magic(text):
+        if found := sorted(glob(text)):  # noqa: PTH207 - absolute patterns too
+            return [case for one in found for case in _cases(one, channels)]
+        raise FileNotFoundError(f"no file matches {text}")
+    raise FileNotFoundError(f"{path} does not exist")
+
+
+def _in_folder(folder: Path, channels: int | None) -> list[Case]:
+    if Dataset.recognises(folder):
+        return list(Dataset.read(folder).cases)
+    files = volumes_in(folder)
+    if not files:
+        raise ValueError(f"{folder} holds no image that medseg reads")
+    if channels == 1:
+        return [Case(stem_of(file), (file,)) for file in files]
+    return [Case(name, paths) for name, paths in grouped(files).items()]
+
+
+def _of_channels(paths: list[Path]) -> Case:
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist")
+    shared = _shared_start([stem_of(path) for path in paths]).rstrip("_-. ")
+    return Case(shared or paths[0].resolve().parent.name, tuple(paths))
+
+
+def _shared_start(names: Sequence[str]) -> str:
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in same)

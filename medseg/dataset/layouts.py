@@ -1,0 +1,260 @@
+"""The ways in which people lay out a data set; `LAYOUTS` lists them, tried in order."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from medseg.dataset.case import Case
+from medseg.io import stem_of, suffix_of
+
+_LABEL_WORDS = ("label", "labels", "seg", "segmentation", "reference", "gt")
+_MASK_WORDS = ("mask", "brainmask", "brain_mask", "roi")
+
+
+class Found(NamedTuple):
+    """What a layout says: the fields of a `Dataset`."""
+
+    cases: tuple[Case, ...]
+    names: Mapping[int, str]
+    channels: tuple[str, ...]
+    regions: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way to lay out a data set."""
+
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], Found]
+
+
+def volumes_in(folder: Path) -> list[Path]:
+    """Files in `folder` that medseg reads, sorted; hidden ones are left out."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and suffix_of(path) and not path.name.startswith(".")
+    )
+
+
+def grouped(files: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
+    """Files by case name; `name_0000`, `name_0001`, ... are the channels of one case.
+
+    So they are only if every file is numbered in this way.
+    """
+    stems = {path: stem_of(path) for path in files}
+    if not all(len(s) > 5 and s[-5] == "_" and s[-4:].isdigit() for s in stems.values()):
+        return {stem: (path,) for path, stem in stems.items()}
+    cases: dict[str, tuple[Path, ...]] = {}
+    for path, stem in stems.items():
+        cases[stem[:-5]] = (*cases.get(stem[:-5], ()), path)
+    return cases
+
+
+def _is_decathlon(path: Path) -> bool:
+    return _has_index(path) and "training" in _index(path)
+
+
+def _read_decathlon(path: Path) -> Found:
+    index = _index(path)
+    cases = []
+    for entry in index["training"]:
+        if not isinstance(entry, Mapping) or not {"image", "label"} <= entry.keys():
+            raise ValueError(
+                f'{path / "dataset.json"}: each entry of "training" names an image and a label, '
+                f"got {entry}"
+            )
+        image = path / str(entry["image"])
+        cases.append(Case(stem_of(image), (image,), path / str(entry["label"])))
+    names, regions = _names(index, path)
+    return Found(tuple(cases), names, _channels(index), regions)
+
+
+def _is_nnunet(path: Path) -> bool:
+    return _has_index(path) and (path / "imagesTr").is_dir()
+
+
+def _read_nnunet(path: Path) -> Found:
+    index = _index(path)
+    names, regions = _names(index, path)
+    if "dataset" in index:  # an explicit list of files takes the place of the naming scheme
+        cases = tuple(
+            Case(name, tuple(path / str(p) for p in entry["images"]), path / str(entry["label"]))
+            for name, entry in index["dataset"].items()
+        )
+    else:
+        cases = _paired(path / "imagesTr", path / "labelsTr", None)
+    return Found(cases, names, _channels(index), regions)
+
+
+def _is_pair_of_folders(path: Path) -> bool:
+    return _folders(path) is not None
+
+
+def _read_pair_of_folders(path: Path) -> Found:
+    images, labels = _folders(path) or (path, path)
+    masks = next((path / name for name in ("masks", "mask") if (path / name).is_dir()), None)
+    return Found(_paired(images, labels, masks), {}, (), {})
+
+
+def _is_folder_per_case(path: Path) -> bool:
+    return path.is_dir() and _label_stem(_stems(path)) is not None
+
+
+def _read_folder_per_case(path: Path) -> Found:
+    folders = _case_folders(path)
+    stems = _stems(path)
+    label = _label_stem(stems)
+    mask = next((stem for stem in stems if stem in _MASK_WORDS), None)
+    channels = tuple(stem for stem in stems if stem not in (label, mask))
+    cases = []
+    for folder in folders:
+        files = {_short_stem(file): file for file in volumes_in(folder)}
+
+        def place(stem: str, files: dict[str, Path] = files, folder: Path = folder) -> Path:
+            return files.get(stem, folder / f"{stem}.nii.gz")  # the check names what is missing
+
+        cases.append(
+            Case(
+                folder.name,
+                tuple(place(stem) for stem in channels),
+                place(label) if label else None,
+                place(mask) if mask else None,
+            )
+        )
+    return Found(tuple(cases), {}, channels, {})
+
+
+def _is_csv(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() == ".csv"
+
+
+def _read_csv(path: Path) -> Found:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    columns = list(rows[0]) if rows else []
+    images = [column for column in columns if column and column.startswith("image:")]
+    known = {"case", "label", "mask", "weight", "patient", *images}
+    if not images or "case" not in columns or not known.issuperset(columns):
+        raise ValueError(
+            f"{path} needs the header case,image:NAME,...,label,mask,weight,patient "
+            f"(the last four may be missing), got {','.join(map(str, columns))}"
+        )
+
+    def file_in(row: Mapping[str, str], column: str) -> Path | None:
+        return path.parent / row[column] if row.get(column) else None
+
+    cases = tuple(
+        Case(
+            row["case"],
+            tuple(path.parent / (row[column] or "missing") for column in images),
+            file_in(row, "label"),
+            file_in(row, "mask"),
+            file_in(row, "weight"),
+            row.get("patient") or "",
+        )
+        for row in rows
+    )
+    return Found(cases, {}, tuple(column.removeprefix("image:") for column in images), {})
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "a CSV file": Layout(_is_csv, _read_csv),
+    "a Decathlon folder": Layout(_is_decathlon, _read_decathlon),
+    "an nnU-Net folder": Layout(_is_nnunet, _read_nnunet),
+    "images/ beside labels/": Layout(_is_pair_of_folders, _read_pair_of_folders),
+    "a folder per case with the same file names in each, one of them label": Layout(
+        _is_folder_per_case, _read_folder_per_case
+    ),
+}
+
+
+def _has_index(path: Path) -> bool:
+    return (path / "dataset.json").is_file()
+
+
+def _index(path: Path) -> Mapping[str, Any]:
+    file = path / "dataset.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON: {error}") from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{file} holds no object")
+    return content
+
+
+def _channels(index: Mapping[str, Any]) -> tuple[str, ...]:
+    channels = index.get("channel_names", index.get("modality", {}))
+    return tuple(str(channels[key]) for key in sorted(channels, key=int))
+
+
+def _names(
+    index: Mapping[str, Any], path: Path
+) -> tuple[dict[int, str], dict[str, tuple[int, ...]]]:
+    """Label names and regions; Decathlon writes {"1": name}, nnU-Net {name: 1 or [1, 2]}."""
+    labels = index.get("labels", {})
+    if all(str(key).lstrip("-").isdigit() for key in labels):
+        return {int(value): str(name) for value, name in labels.items() if int(value)}, {}
+    if "ignore" in labels:
+        raise ValueError(
+            f'{path / "dataset.json"} has an "ignore" label, which medseg does not leave out '
+            "of training yet; relabel those voxels"
+        )
+    values = {
+        str(name): tuple(value) if isinstance(value, list) else (int(value),)
+        for name, value in labels.items()
+        if value != 0
+    }
+    names = {value[0]: name for name, value in values.items() if len(value) == 1}
+    for value in sorted({v for several in values.values() for v in several}):
+        names.setdefault(value, f"label {value}")
+    regions = {name: value for name, value in values.items() if len(value) > 1}
+    return dict(sorted(names.items())), regions
+
+
+def _folders(path: Path) -> tuple[Path, Path] | None:
+    for images, labels in (("images", "labels"), ("image", "label"), ("imagesTr", "labelsTr")):
+        if (path / images).is_dir() and (path / labels).is_dir():
+            return path / images, path / labels
+    return None
+
+
+def _paired(images: Path, labels: Path, masks: Path | None) -> tuple[Case, ...]:
+    annotated = {stem_of(file): file for file in volumes_in(labels)} if labels.is_dir() else {}
+    inside = {stem_of(file): file for file in volumes_in(masks)} if masks else {}
+    files = {stem_of(file): (file,) for file in volumes_in(images)}
+    channels = files if files.keys() & annotated.keys() else grouped(volumes_in(images))
+    alone = {name: (images / f"{name}.nii.gz",) for name in annotated.keys() - channels.keys()}
+    return tuple(
+        Case(name, paths, annotated.get(name), inside.get(name))
+        for name, paths in {**channels, **alone}.items()
+    )
+
+
+def _case_folders(path: Path) -> list[Path]:
+    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return [folder for folder in folders if volumes_in(folder)]
+
+
+def _stems(path: Path) -> list[str]:
+    """File names that most case folders share."""
+    if not path.is_dir():
+        return []
+    folders = _case_folders(path)
+    found = [_short_stem(file) for folder in folders for file in volumes_in(folder)]
+    return sorted({stem for stem in found if found.count(stem) > len(folders) / 2})
+
+
+def _short_stem(file: Path) -> str:
+    """Stem without the case's name in front of it, as in BRATS_001/BRATS_001_flair.nii.gz."""
+    return stem_of(file).removeprefix(file.parent.name).lstrip("_-") or stem_of(file)
+
+
+def _label_stem(stems: Sequence[str]) -> str | None:
+    return next((stem for stem in stems if stem in _LABEL_WORDS), None)
