@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MM_PER_UNIT: dict[Unit, float] = {"mm": 1.0, "um": 1e-3, "m": 1e3, "unknown": 1.0}
 _UNIT_OF_CODE: dict[int, Unit] = {0: "unknown", 1: "m", 2: "mm", 3: "um"}
+_ALIGNED = 2  # NIfTI's code of an affine into some world, which is not said
 
 
 def read_only(array: NDArray) -> NDArray:
@@ -117,10 +118,13 @@ def to_nibabel(array: NDArray, grid: Grid) -> nib.Nifti1Image:
     affine[:3] /= _MM_PER_UNIT[grid.unit]
     kind = nib.Nifti1Image if max(array.shape) < 2**15 else nib.Nifti2Image
     image: nib.Nifti1Image = kind(array, affine)  # type: ignore[no-untyped-call]
+    near = 1e-3 * np.linalg.norm(affine[:3, :3], axis=0).min()
     image.set_qform(affine, grid.code)
-    if not np.allclose(image.get_qform(), affine, atol=1e-3 * min(grid.spacing)):
+    if not np.allclose(image.get_qform(), affine, atol=near):
         image.set_qform(None, 0)  # a qform can't hold shear; the sform says it all
     image.set_sform(affine, grid.code)
+    if not np.allclose(image.header.get_best_affine(), affine, atol=near):
+        image.set_sform(affine, _ALIGNED)  # code 0 voids the affine: readers make up another
     image.header.set_xyzt_units(xyz={"um": "micron", "m": "meter"}.get(grid.unit, grid.unit))
     return image
 
