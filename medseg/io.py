@@ -9,8 +9,9 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
@@ -190,10 +191,9 @@ def _read_nifti(path: Path) -> nib.Nifti1Image:
 
 
 def _require_whole(path: Path, image: nib.Nifti1Image, size: int) -> None:
-    voxels = 1
-    for length in image.shape:
-        voxels *= int(length)
-    needed = int(image.header.get_data_offset()) + voxels * image.get_data_dtype().itemsize
+    proxy: Any = image.dataobj
+    voxels = prod(int(length) for length in proxy.shape)
+    needed = int(proxy.offset) + voxels * int(proxy.dtype.itemsize)
     if needed > size or voxels < 1:
         raise ValueError(
             f"{path} is truncated: its header speaks of {needed} bytes, the file has {size}"

@@ -117,7 +117,7 @@ def to_nibabel(array: NDArray, grid: Grid) -> nib.Nifti1Image:
         array = np.expand_dims(array, 2)
     affine[:3] /= _MM_PER_UNIT[grid.unit]
     kind = nib.Nifti1Image if max(array.shape) < 2**15 else nib.Nifti2Image
-    image: nib.Nifti1Image = kind(array, affine)  # type: ignore[no-untyped-call]
+    image: nib.Nifti1Image = kind(array, affine, dtype=array.dtype)  # type: ignore[no-untyped-call]
     near = 1e-3 * np.linalg.norm(affine[:3, :3], axis=0).min()
     image.set_qform(affine, grid.code)
     if not np.allclose(image.get_qform(), affine, atol=near):
@@ -170,13 +170,9 @@ def _lps_ras(n: int) -> NDArray[np.float64]:
 
 
 def _scaled(image: nib.Nifti1Image, dtype: Any) -> NDArray:
-    """Voxels with the header's slope applied; a reader's array proxy, or an array."""
-    data = image.dataobj
-    if hasattr(data, "get_scaled"):
-        if dtype is None:
-            return np.asanyarray(data)
-        return np.asarray(data.get_scaled(dtype=dtype))
-    return np.asarray(data)
+    """Voxels with the header's slope applied, in `dtype` or as they come."""
+    with np.errstate(over="ignore"):
+        return np.asarray(image.dataobj, dtype)
 
 
 def _channels_first(array: NDArray) -> NDArray:
