@@ -25,7 +25,7 @@ def resample(volume: Image | Labels, grid: Grid) -> Image | Labels:
     if volume.grid.ndim != grid.ndim:
         raise ValueError(f"a {volume.grid.ndim}D volume can't be put on a {grid.ndim}D grid")
     if volume.grid.matches(grid, tolerance=1e-6):
-        return volume
+        return volume.on(volume.array, grid)
     if isinstance(volume, Labels):
         array = _sample(volume.array, volume.grid, grid, order=0, mode="grid-constant")
         return Labels(array, grid, volume.names)
@@ -55,8 +55,9 @@ def crop(volume: _Volume, start: tuple[int, ...], shape: tuple[int, ...]) -> _Vo
         If the box does not lie inside the volume.
     """
     grid = volume.grid
-    ends = [a + n for a, n in zip(start, shape, strict=True)]
-    if len(start) != grid.ndim or min(start) < 0 or any(np.greater(ends, grid.shape)):
+    ends = [a + n for a, n in zip(start, shape, strict=False)]
+    fits = len(start) == len(shape) == grid.ndim
+    if not fits or min(start) < 0 or any(np.greater(ends, grid.shape)):
         raise ValueError(f"a box from {start} of {shape} voxels does not lie inside {grid.shape}")
     affine = grid.affine.copy()
     affine[:, -1] = grid.affine @ (*start, 1)
