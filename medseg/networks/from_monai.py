@@ -1,0 +1,89 @@
+"""Any network of MONAI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
+
+from torch import nn
+
+from medseg.networks.padding import Padded
+from medseg.networks.topology import Topology
+from medseg.registry import build, pick
+
+
+@dataclass(frozen=True)
+class MonaiNetwork:
+    """A network of `monai.networks.nets`.
+
+    Parameters
+    ----------
+    network : str
+        Name of its class: SegResNet, DynUNet, UNETR, ...
+    ndim : int
+        2 or 3.
+    multiple : tuple of int
+        Its input is padded to multiples of these, along each axis.
+    parameters : mapping
+        Keyword arguments of the class, beside its dimension, channels and classes.
+
+    References
+    ----------
+    M. J. Cardoso et al., "MONAI: an open-source framework for deep learning in healthcare",
+    2022, arXiv:2211.02701
+    """
+
+    network: str
+    ndim: int = 3
+    multiple: tuple[int, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        multiple = tuple(int(n) for n in self.multiple) or (16,) * self.ndim
+        if len(multiple) != self.ndim:
+            raise ValueError(f"multiple has {self.ndim} numbers, one an axis, got {multiple}")
+        object.__setattr__(self, "multiple", multiple)
+
+    @classmethod
+    def planned(cls, topology: Topology, network: str) -> dict[str, Any]:
+        """Fields that fit a topology, where the class takes such a thing."""
+        strides, kernels = topology.strides, topology.kernels
+        parameters: dict[str, Any] = {}
+        if network == "DynUNet":
+            parameters = {
+                "kernel_size": kernels,
+                "strides": strides,
+                "upsample_kernel_size": strides[1:],
+                "filters": topology.features,
+            }
+        elif "strides" in signature(_find(network)).parameters:
+            parameters = {"channels": topology.features, "strides": strides[1:]}
+        multiple = topology.multiple if parameters else (16,) * topology.ndim
+        return {
+            "network": network,
+            "ndim": topology.ndim,
+            "multiple": multiple,
+            "parameters": parameters,
+        }
+
+    def build(self, channels: int, classes: int) -> nn.Module:
+        """Make the network, with MONAI's random weights."""
+        make = _find(self.network)
+        known = signature(make).parameters
+        basics = {"spatial_dims": self.ndim, "in_channels": channels, "out_channels": classes}
+        given = {name: value for name, value in basics.items() if name in known}
+        module: nn.Module = build(make, {**given, **self.parameters}, f"monai:{self.network}")
+        return Padded(module, self.multiple)
+
+
+def _find(name: str) -> Any:
+    import monai.networks.nets as nets  # takes seconds
+
+    classes = {
+        key: value
+        for key, value in vars(nets).items()
+        if isinstance(value, type) and issubclass(value, nn.Module)
+    }
+    return pick(classes, name, "network of MONAI")
