@@ -1,0 +1,138 @@
+"""A function over many cases: what is done stays done, and one bad case stops no other."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from medseg.progress import progress
+
+T = TypeVar("T")
+Existing = Literal["refuse", "skip", "overwrite"]
+log = logging.getLogger("medseg")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the cases, by name and in their order.
+
+    Parameters
+    ----------
+    done : tuple of str
+    skipped : tuple of str
+        Their output was there already.
+    failed : mapping of str to str
+        Name -> what was wrong.
+    """
+
+    done: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.done)} done"]
+        if self.skipped:
+            parts.append(f"{len(self.skipped)} skipped, as their output exists")
+        if self.failed:
+            parts.append(f"{len(self.failed)} failed ({', '.join(self.failed)})")
+        return "; ".join(parts)
+
+
+def over_cases(
+    work: Callable[[T, Path], None],
+    cases: Mapping[str, T],
+    output: Callable[[str], Path],
+    *,
+    existing: Existing = "refuse",
+    shard: tuple[int, int] | None = None,
+    what: str = "",
+) -> Outcome:
+    """Call `work(case, output(name))` for every case, and say what became of them.
+
+    Of several cases, one whose error a user can mend is logged and kept in `failed`, and the
+    others go on; the error of an only case is raised.
+
+    Parameters
+    ----------
+    work : function
+        Leaves its result at the path it is given, whole or not at all.
+    cases : mapping of str to case
+    output : function
+        Path of the result of the case of that name.
+    existing : str
+        What to do where an output is there already: "refuse" before any work begins, "skip"
+        the case, or "overwrite".
+    shard : (int, int), optional
+        Of (i, n), every n-th case beginning with the i-th, counted from 0, so that n
+        machines share the work without talking to each other.
+    what : str
+        What the progress is called.
+
+    Raises
+    ------
+    FileExistsError
+        If an output exists and `existing` is "refuse".
+    ValueError
+        If there is no such shard, or two cases have the same output.
+    """
+    first, step = shard or (0, 1)
+    if not 0 <= first < step:
+        raise ValueError(f"shards of {step} are 0 to {step - 1}, got {first}/{step}")
+    places = {name: output(name) for name in cases}
+    _require_different(places)
+    mine = list(cases)[first::step]
+    there = [name for name in mine if places[name].exists()]
+    if there and existing == "refuse":
+        raise FileExistsError(_existing_message([places[name] for name in there]))
+    skipped = there if existing == "skip" else []
+    todo = [name for name in mine if name not in set(skipped)]
+    done, failed = [], {}
+    with progress(what) as shown:
+        for number, name in enumerate(todo):
+            shown.update(number / len(todo), name)
+            try:
+                work(cases[name], places[name])
+            except mendable() as error:
+                if len(cases) == 1:
+                    raise
+                failed[name] = in_one_line(error)
+                log.error("%s failed: %s", name, failed[name])
+            else:
+                done.append(name)
+    return Outcome(tuple(done), tuple(skipped), failed)
+
+
+def mendable() -> tuple[type[Exception], ...]:
+    """Kinds of error that a user can mend: a wrong value, a file, too little memory."""
+    errors: tuple[type[Exception], ...] = (ValueError, OSError, MemoryError)
+    torch = sys.modules.get("torch")  # if nothing imported it, it has raised nothing
+    return errors if torch is None else (*errors, torch.OutOfMemoryError)
+
+
+def in_one_line(error: BaseException) -> str:
+    """Say what is wrong in one line."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
+    if isinstance(error, MemoryError) and not str(error):
+        return "not enough memory"
+    return " ".join(str(error).split())
+
+
+def _require_different(places: Mapping[str, Path]) -> None:
+    first_at: dict[Path, str] = {}
+    for name, place in places.items():
+        other = first_at.setdefault(place, name)
+        if other != name:
+            raise ValueError(f"{other} and {name} would both be written to {place}; rename one")
+
+
+def _existing_message(there: list[Path]) -> str:
+    named = ", ".join(map(str, there[:3])) + (f" and {len(there) - 3} more" if there[3:] else "")
+    return (
+        f"{named} {'exist' if there[1:] else 'exists'} already; go on with --skip-existing, "
+        "replace with --overwrite, or choose another output"
+    )
