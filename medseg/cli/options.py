@@ -1,0 +1,191 @@
+"""What the commands have in common: options, and how inputs become outputs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from ast import literal_eval
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medseg.cohort import Existing, Outcome
+
+if TYPE_CHECKING:
+    from medseg.dataset import Case
+
+log = logging.getLogger("medseg")
+# What decides how many threads torch, NumPy, numba and SimpleITK start, read as they are loaded.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+
+
+def be_quiet(quiet: bool) -> bool:
+    """Let only warnings and errors pass; without `quiet`, change nothing."""
+    if quiet:
+        log.setLevel(logging.WARNING)
+    return quiet
+
+
+def use_threads(threads: int | None) -> int | None:
+    """Compute with so many threads, in libraries loaded already and in those to come."""
+    if threads is None:
+        return None
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
+    return threads
+
+
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """Read "i/n": of n shards, counted from 0, the i-th."""
+    if text is None:
+        return None
+    first, slash, step = text.partition("/")
+    if not (slash and first.isdecimal() and step.isdecimal() and int(first) < int(step)):
+        raise ValueError(
+            f"a shard is i/n, of n shards the i-th, counted from 0, as in 0/4; got {text!r}"
+        )
+    return int(first), int(step)
+
+
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        callback=use_threads,
+        help="CPU threads; by default all that this process may use.",
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=be_quiet, help="Say only what went wrong.")
+]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out the cases whose output is there.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only every N-th case from the I-th on, counted from 0, as 0/4: for clusters.",
+    ),
+]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT",
+        help="Files, folders, globs or a data set; a case of several channels is its files with "
+        "commas between them.",
+    ),
+]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="A file (.nii.gz or .nii) for one case, else a folder.",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter; may be repeated."),
+]
+NaN = Annotated[
+    float | None,
+    typer.Option(
+        "--nan",
+        metavar="X",
+        help="Take X for NaN and infinite voxels, which are refused otherwise.",
+    ),
+]
+
+
+def assignments(texts: Sequence[str] | None) -> dict[str, object]:
+    """Parameters out of texts like "classes=3"; what is no Python literal is text.
+
+    Raises
+    ------
+    ValueError
+        If a text is no assignment, or a key comes twice.
+    """
+    found: dict[str, object] = {}
+    for text in texts or ():
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not (equals and key):
+            raise ValueError(f"--set takes key=value, got {text!r}")
+        if key in found:
+            raise ValueError(f"--set gives {key} twice")
+        found[key] = _literal(value)
+    return found
+
+
+def existing(skip_existing: bool, overwrite: bool) -> Existing:
+    """What the two options say is done where an output exists."""
+    if skip_existing and overwrite:
+        raise ValueError("--skip-existing and --overwrite contradict each other; give one")
+    return "skip" if skip_existing else "overwrite" if overwrite else "refuse"
+
+
+def outputs(cases: Collection[Case], output: Path) -> Callable[[str], Path]:
+    """Where the result of the case of a name is written.
+
+    The suffix decides: with that of a volume `output` is the file of an only case, without
+    it is a folder.
+
+    Raises
+    ------
+    ValueError
+        If it is a file for several cases, or no kind of file that is written, or a result
+        would take the place of an input.
+    """
+    from medseg.io import suffix_of
+
+    is_file = bool(suffix_of(output)) and not output.is_dir()
+    if is_file and len(cases) > 1:
+        raise ValueError(f"{len(cases)} cases go into a folder, got the file {output}")
+    if not is_file and (output.is_file() or (output.suffix[1:].isalpha() and not output.exists())):
+        raise ValueError(
+            f"volumes are written as .nii.gz or .nii, got {output}; if a folder is meant, make it "
+            "first"
+        )
+
+    def place(name: str) -> Path:
+        return output if is_file else output / f"{name}.nii.gz"
+
+    for case in cases:
+        if place(case.name).resolve() in {file.resolve() for file in case.files()}:
+            raise ValueError(
+                f"{place(case.name)} is an input and would be overwritten; choose another output"
+            )
+    return place
+
+
+def conclude(outcome: Outcome) -> None:
+    """Say how many cases are done; end with exit code 3 if some failed."""
+    log.info("%s", outcome)
+    if outcome.failed:
+        raise typer.Exit(3)
+
+
+def _literal(text: str) -> object:
+    if text.lower() in ("true", "false"):  # as text, "false" would count as true
+        return text.lower() == "true"
+    try:
+        return literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
