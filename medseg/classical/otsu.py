@@ -100,8 +100,8 @@ def thresholds(values: Tensor, classes: int = 2, bins: int = 256) -> tuple[float
             f"otsu can't part the intensities: the image is constant, {low:g} everywhere it looked"
         )
     width = (high - low) / bins
-    # As integers, since a float32 counter stops at 2^24 voxels.
-    bin_of = ((values - low) / width).to(torch.int64).clamp_(max=bins - 1)
+    # Multiplied, as CUDA does for a division; integers, as a float32 counter stops at 2^24.
+    bin_of = ((values - low) * (1 / width)).to(torch.int64).clamp_(0, bins - 1)
     counts = torch.bincount(bin_of, minlength=bins).cpu().numpy()
     occupied = np.flatnonzero(counts)
     if len(occupied) < classes:

@@ -23,11 +23,10 @@ class RegionGrowing:
 
     A voxel may join label L if a path of face neighbours leads from it to a seed of L
     through voxels whose intensity lies within `tolerance` standard deviations of the mean
-    of the seeds of L. Paths leave the mask nowhere, and never cross seeds of another label,
-    so a wall of background seeds stops a leak. Of several labels that a voxel may join, it
-    joins the one from whose mean it is the fewest standard deviations away; of equals,
-    background comes first, then the lower label. Background seeds grow like any label, and
-    come out as 0.
+    of the seeds of L. Paths neither leave the mask nor cross seeds of another label. Of
+    several labels that a voxel may join, it joins the one from whose mean it is the fewest
+    standard deviations away; of equals, the lower one. Background seeds grow like those of
+    any label, come last among equals, and come out as 0.
 
     Seeds of one intensity, such as a single voxel, say nothing about how much their region
     varies: the standard deviation is then that of the seeds together with the voxels around
@@ -69,7 +68,8 @@ class RegionGrowing:
         known = some_seeds(seeds, mask, "region-growing")
         grown = torch.zeros_like(known)
         nearest = torch.full_like(values, math.inf)
-        for label in known[known != BACKGROUND].unique().tolist():  # sorted
+        labels = known[known != BACKGROUND].unique().tolist()
+        for label in sorted(labels, key=lambda label: (label < 0, label)):
             seed = known == label
             free = (known == BACKGROUND) | seed
             if mask is not None:
