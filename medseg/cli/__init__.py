@@ -1,0 +1,84 @@
+"""The `medseg` command. Parses, calls the library, prints; nothing else is decided here.
+
+Nothing heavy is imported before a command needs it, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from medseg import __version__
+from medseg.cli.methods import methods
+from medseg.cli.options import Quiet, Threads, use_threads
+from medseg.cli.segment import segment
+from medseg.cohort import in_one_line, mendable
+from medseg.device import available_threads
+
+_INTERRUPTED = 130  # 128 + SIGINT, what typer makes of KeyboardInterrupt
+
+log = logging.getLogger("medseg")
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+for _command in (segment, methods):
+    app.command()(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit; what a user can mend becomes one line and exit code 2.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default those of the process.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(given or ["--help"], prog_name="medseg", standalone_mode=False)
+    except typer.TyperException as error:  # an unknown command, a missing option
+        code = _complain(error.format_message(), 2)
+    except mendable() as error:
+        code = _complain(in_one_line(error), 2)
+    if code == _INTERRUPTED:
+        _complain("interrupted; what is done is kept", code)
+    raise SystemExit(code)
+
+
+def _complain(message: str, code: int) -> int:
+    typer.echo(f"medseg: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"medseg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _shared(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say which it is."),
+    ] = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Segment medical images, the classical way or with trained networks."""
+    if threads is None and "OMP_NUM_THREADS" not in os.environ:
+        use_threads(available_threads())
+    if not quiet:
+        log.setLevel(logging.INFO)
+    if not log.handlers:
+        log.addHandler(_ToStderr())
+
+
+class _ToStderr(logging.Handler):
+    """Writes to whatever stderr is at the time, so that lines appear above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(self.format(record), err=True)

@@ -1,0 +1,172 @@
+"""`medseg segment`: classical methods and trained models over any number of cases."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medseg.cli.options import (
+    Device,
+    Inputs,
+    NaN,
+    Output,
+    Overwrite,
+    Quiet,
+    Settings,
+    Shard,
+    SkipExisting,
+    Threads,
+    assignments,
+    conclude,
+    existing,
+    outputs,
+    shard_of,
+)
+
+if TYPE_CHECKING:
+    from medseg import Case, Labels, Segmenter
+
+
+def segment(
+    inputs: Inputs,
+    output: Output,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="METHOD|RUN",
+            help="A classical method, as `medseg methods` lists them, or the folder of a trained "
+            "model.",
+        ),
+    ],
+    seeds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Voxels known beforehand: a label map, or a folder with one of the name of each "
+            "case.",
+        ),
+    ] = None,
+    background_seed: Annotated[
+        int | None,
+        typer.Option(metavar="LABEL", help="The label that marks background among the seeds."),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Where to look, not 0: a file, or a folder as for seeds."
+        ),
+    ] = None,
+    parameters: Settings = None,
+    nan: NaN = None,
+    device: Device = "auto",
+    shard: Shard = None,
+    skip_existing: SkipExisting = False,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Segment images with a classical method or a trained model.
+
+    Of several cases, the outputs are named after their inputs.
+    """
+    from medseg.cohort import over_cases
+    from medseg.dataset import find_cases
+    from medseg.io import read_labels, write
+
+    if background_seed is not None and seeds is None:
+        raise ValueError("--background-seed says what a label among the seeds means; give --seeds")
+    segmenter = segmenter_called(method, device, assignments(parameters))
+    channels = _channels_of(segmenter)
+    cases = find_cases(inputs, channels)
+    for path, what in ((seeds, "--seeds"), (mask, "--mask")):
+        _require_one_each(path, len(cases), what)
+    place = outputs(cases, output)
+
+    def work(case: Case, path: Path) -> None:
+        known = None if seeds is None else _seeds(_of_case(seeds, case), background_seed)
+        inside = case.mask() if mask is None else read_labels(_of_case(mask, case))
+        write(segmenter.segment(case.image(channels, nan), known, inside), path)
+
+    outcome = over_cases(
+        work,
+        {case.name: case for case in cases},
+        place,
+        existing=existing(skip_existing, overwrite),
+        shard=shard_of(shard),
+        what=method,
+    )
+    conclude(outcome)
+
+
+def segmenter_called(name: str, device: str, parameters: dict[str, object]) -> Segmenter:
+    """Build the classical method of that name, or load the model from that folder.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or no such device, or a parameter is wrong.
+    FileNotFoundError
+        If `name` can only be a folder, and there is none.
+    """
+    from medseg.classical import METHODS
+    from medseg.device import resolve
+    from medseg.registry import build
+
+    resolve(device)  # refuses one that is not there before any case is read
+    settings = {"device": device, **parameters}
+    if name in METHODS:
+        return build(METHODS[name], settings, name)
+    if Path(name).is_dir():
+        from medseg.learning.model import Model
+
+        settings = {"folder": Path(name), **settings}
+        return build(Model.load, settings, "loading a trained model")
+    if os.sep in name:
+        raise FileNotFoundError(f"{name} does not exist; -m takes a method or the folder of a run")
+    return build(METHODS.pick(name), settings, name)
+
+
+def _channels_of(segmenter: Segmenter) -> int | None:
+    """How many channels a trained model takes; a classical method says so itself."""
+    plan = getattr(segmenter, "plan", None)
+    return None if plan is None else len(plan.channels)
+
+
+def _require_one_each(path: Path | None, cases: int, what: str) -> None:
+    if path is None or path.is_dir():
+        return
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if cases > 1:
+        raise ValueError(f"{what} of {cases} cases is a folder with a file each, got {path}")
+
+
+def _of_case(path: Path, case: Case) -> Path:
+    from medseg.io import READERS
+
+    if not path.is_dir():
+        return path
+    for suffix in READERS:
+        if (file := path / f"{case.name}{suffix}").exists():
+            return file
+    raise FileNotFoundError(f"{path} holds nothing for case {case.name}, expected {file}")
+
+
+def _seeds(path: Path, background: int | None) -> Labels:
+    import numpy as np
+
+    from medseg.io import read_labels
+
+    labels = read_labels(path)
+    if background is None:
+        return labels
+    if background not in labels.values():
+        held = ", ".join(map(str, labels.values())) or "no label"
+        raise ValueError(f"--background-seed {background} marks no voxel of {path}; it has {held}")
+    array = np.where(labels.mask(background), -1, labels.array.astype(np.int64))
+    return labels.on(array, labels.grid)
