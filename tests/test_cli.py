@@ -365,6 +365,12 @@ def test_several_cases_do_not_go_into_a_file(run: Run, tmp_path: Path) -> None:
     assert "2 cases go into a folder" in said
 
 
+def test_a_device_that_is_not_there_is_refused_before_any_case(run: Run, tmp_path: Path) -> None:
+    inputs = [_write_image(tmp_path / f"{name}.nii.gz") for name in "ab"]
+    arguments = ("-o", tmp_path / "o", "-m", "otsu", "--device", "cuda:99")
+    assert "cuda:99 was asked for" in _complaint(run("segment", *inputs, *arguments))
+
+
 def test_one_seed_file_does_not_serve_several_cases(run: Run, tmp_path: Path) -> None:
     inputs = [_write_image(tmp_path / f"{name}.nii.gz") for name in "ab"]
     seeds = _write_seeds(tmp_path / "seeds.nii.gz")

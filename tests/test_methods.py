@@ -51,6 +51,12 @@ def test_otsu_numbers_its_classes_from_dark_to_bright() -> None:
     np.testing.assert_array_equal(labels.array, [[2, 0, 1], [1, 2, 0]])
 
 
+def test_otsu_puts_a_voxel_at_the_threshold_into_the_brighter_class() -> None:
+    assert thresholds(torch.tensor([0.0, 1, 2]), bins=2) == (1.0,)
+    labels = method("otsu", bins=2).segment(image_of([[0, 1, 2]]))
+    np.testing.assert_array_equal(labels.array, [[0, 1, 1]])
+
+
 def between_variance(groups: list[np.ndarray]) -> float:
     mean = np.concatenate(groups).mean()
     return float(sum(len(group) * (group.mean() - mean) ** 2 for group in groups))
@@ -142,9 +148,14 @@ def test_paths_do_not_cross_seeds_of_another_label() -> None:
 
 
 def test_a_voxel_joins_the_label_that_it_resembles_most() -> None:
-    # 6 is 2 deviations from label 7 (3 and 5), and 4 from label 2 (9 and 11).
-    grown = grow([[3, 5, 6, 9, 11]], [[7, 7, 0, 2, 2]], tolerance=5)
+    # 8 is 1 deviation of 4 from label 7, and 3 deviations of 1 from label 2.
+    grown = grow([[0, 8, 8, 10, 12]], [[7, 7, 0, 2, 2]], tolerance=5)
     np.testing.assert_array_equal(grown, [[7, 7, 7, 2, 2]])
+
+
+def test_a_seed_keeps_its_label_however_unlike_the_others_it_is() -> None:
+    grown = grow([[0, 1, 0, 1, 9]], [[1, 1, 1, 1, 1]], tolerance=1)
+    np.testing.assert_array_equal(grown, [[1, 1, 1, 1, 1]])
 
 
 @pytest.mark.parametrize(("left", "right", "winner"), [(9, 4, 4), (4, 9, 4), (-1, 4, 4)])

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from medseg import __version__
+import medseg
 from medseg.cli.methods import methods
 from medseg.cli.options import Quiet, Threads, use_threads
 from medseg.cli.segment import segment
@@ -55,7 +55,7 @@ def _complain(message: str, code: int) -> int:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"medseg {__version__}")
+        typer.echo(f"medseg {medseg.__version__}")
         raise typer.Exit
 
 

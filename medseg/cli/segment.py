@@ -27,7 +27,9 @@ from medseg.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from medseg import Case, Labels, Segmenter
+    from medseg.dataset import Case
+    from medseg.segmenter import Segmenter
+    from medseg.volume import Labels
 
 
 def segment(
