@@ -2,7 +2,7 @@
 
 from medseg.dataset.case import Case
 from medseg.dataset.collection import Dataset
-from medseg.dataset.inputs import find_cases
+from medseg.dataset.inputs import find_cases, place_outputs
 from medseg.dataset.layouts import LAYOUTS
 
-__all__ = ["LAYOUTS", "Case", "Dataset", "find_cases"]
+__all__ = ["LAYOUTS", "Case", "Dataset", "find_cases", "place_outputs"]

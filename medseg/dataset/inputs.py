@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from glob import glob, has_magic
 from itertools import takewhile
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from medseg.dataset.case import Case
 from medseg.dataset.collection import Dataset
 from medseg.dataset.layouts import grouped, volumes_in
-from medseg.io import stem_of
+from medseg.io import stem_of, suffix_of
 
 
 def find_cases(
@@ -45,6 +45,39 @@ def find_cases(
             "input; give them in separate calls"
         )
     return tuple(cases)
+
+
+def place_outputs(cases: Collection[Case], output: str | Path) -> Callable[[str], Path]:
+    """Where the result of the case of a name is written.
+
+    The suffix decides: with that of a volume `output` is the file of an only case, without
+    it is a folder.
+
+    Raises
+    ------
+    ValueError
+        If it is a file for several cases, or no kind of file that is written, or a result
+        would take the place of an input.
+    """
+    path = Path(output)
+    is_file = bool(suffix_of(path)) and not path.is_dir()
+    if is_file and len(cases) > 1:
+        raise ValueError(f"{len(cases)} cases go into a folder, got the file {path}")
+    if not is_file and (path.is_file() or (path.suffix[1:].isalpha() and not path.exists())):
+        raise ValueError(
+            f"volumes are written as .nii.gz or .nii, got {path}; if a folder is meant, make it "
+            "first"
+        )
+
+    def place(name: str) -> Path:
+        return path if is_file else path / f"{name}.nii.gz"
+
+    for case in cases:
+        if place(case.name).resolve() in {file.resolve() for file in case.files()}:
+            raise ValueError(
+                f"{place(case.name)} is an input and would be overwritten; choose another output"
+            )
+    return place
 
 
 def _cases(text: str, channels: int | None) -> list[Case]:

@@ -1,0 +1,68 @@
+"""`medseg predict`: a trained model over any number of cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medseg.cli.options import (
+    Device,
+    Inputs,
+    NaN,
+    Output,
+    Overwrite,
+    Quiet,
+    Settings,
+    Shard,
+    SkipExisting,
+    Threads,
+    assignments,
+    conclude,
+    existing,
+    shard_of,
+)
+
+
+def predict(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a model that `medseg train` left.")
+    ],
+    inputs: Inputs,
+    output: Output,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities", help="Also write the probability of each class, as a 4D file."
+        ),
+    ] = False,
+    parameters: Settings = None,
+    nan: NaN = None,
+    device: Device = "auto",
+    shard: Shard = None,
+    skip_existing: SkipExisting = False,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Segment images with the model in RUN, which is loaded once for all of them.
+
+    Settings: --set overlap=0.25 is faster and a little less exact, --set weights=last takes the
+    weights of the last step instead of the best ones.
+    """
+    import medseg
+    from medseg.registry import build
+
+    settings = {"folder": run, "device": device, **assignments(parameters)}
+    model = build(medseg.Model.load, settings, "loading a trained model")
+    outcome = medseg.predict(
+        model,
+        inputs,
+        output,
+        probabilities=probabilities,
+        existing=existing(skip_existing, overwrite),
+        shard=shard_of(shard),
+        nan=nan,
+    )
+    conclude(outcome)

@@ -1,0 +1,129 @@
+"""`medseg train`: a network from annotated cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medseg.cli.options import Device, Overwrite, Quiet, Settings, Threads, assignments
+
+if TYPE_CHECKING:
+    from medseg.dataset import Dataset
+    from medseg.learning.plan import Plan
+    from medseg.learning.run import Run
+
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="A data set: a folder or a CSV file.")]
+Network = Annotated[
+    str,
+    typer.Option("--network", metavar="NAME", help="See `medseg methods`; or monai:NAME."),
+]
+TwoD = Annotated[
+    bool, typer.Option("--2d", help="A 2D network, which takes volumes slice by slice.")
+]
+AllowEmpty = Annotated[
+    bool, typer.Option("--allow-empty", help="Cases without any label are welcome.")
+]
+
+
+def train(
+    data: Data,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder for the model.")],
+    network: Network = "unet",
+    two_d: TwoD = False,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE", help="A plan of `medseg plan`.")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="Wall time of the whole command; 10 by default."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Updates, in place of minutes.")
+    ] = None,
+    fold: Annotated[
+        str,
+        typer.Option(
+            metavar="I/N|all",
+            help="Which cases validate: a fold of cross-validation, or none. By default every "
+            "fifth.",
+        ),
+    ] = "",
+    allow_empty: AllowEmpty = False,
+    parameters: Settings = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network on the data set DATA and leave the model in RUN.
+
+    Stopped at any moment, the same command goes on. Settings are fields of the training
+    (--set batch=4), of the plan (--set plan.spacing=[1,1,1]) and of the network
+    (--set network.features=[16,32]).
+    """
+    import medseg
+    from medseg.learning.run import Run
+    from medseg.registry import build
+
+    settings = assignments(parameters)
+    of_plan = planned(settings)
+    training = build(
+        medseg.Training,
+        {"minutes": minutes, "steps": steps, "device": device, **settings},
+        "a training",
+    )
+    place = Run(run)
+    if overwrite:
+        place.clear()
+    dataset = medseg.Dataset.read(data)
+    fitting, validating = sides(dataset, fold)
+    given = two_d or network != "unet" or bool(of_plan)
+    if plan is None and place.plan.is_file() and not given:
+        plan = place.plan
+    if plan is not None:
+        if given and plan != place.plan:
+            raise ValueError(
+                "--plan says all about the network; leave out --network, --2d and "
+                "--set plan.* or network.*"
+            )
+        chosen: Plan = medseg.Plan.load(plan)
+        dataset.check(allow_empty=allow_empty)
+    else:
+        ndim = 2 if two_d else None
+        validating.check(allow_empty=allow_empty)
+        chosen = medseg.make_plan(
+            fitting, network, ndim=ndim, settings=of_plan, allow_empty=allow_empty
+        )
+    medseg.train(fitting, chosen, training, run, validation=validating, after_validation=_draw)
+    typer.echo(f"The model is in {run}; use it with: medseg predict {run} IMAGES -o FOLDER")
+
+
+def planned(settings: dict[str, Any]) -> dict[str, Any]:
+    """Take the settings of the plan and of the network out of `settings`."""
+    keys = [key for key in settings if key.startswith(("plan.", "network."))]
+    return {key.removeprefix("plan."): settings.pop(key) for key in keys}
+
+
+def sides(dataset: Dataset, fold: str) -> tuple[Dataset, Dataset]:
+    """Training and validation cases; without a fold every fifth validates."""
+    if fold == "":
+        fitting, validating = dataset.split()
+        if not validating.cases:
+            typer.echo(
+                f"{len(dataset)} cases are too few to hold some out: nothing validates", err=True
+            )
+        return fitting, validating
+    if fold == "all":
+        return dataset, type(dataset)(())
+    index, slash, count = fold.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal()):
+        raise ValueError(f"--fold is i/n, counted from 0, or all; got {fold!r}")
+    return dataset.fold(int(index), int(count))
+
+
+def _draw(run: Run) -> None:
+    from medseg.pictures import draw_curve
+
+    draw_curve(run.log, run.curve)

@@ -1,0 +1,40 @@
+"""Train networks and segment with them."""
+
+from typing import Any
+
+from medseg.registry import Registry
+
+LOSSES: Registry[Any] = Registry(
+    "loss",
+    {
+        "cross-entropy": ("medseg.learning.losses:cross_entropy", "mean of -log p(label)"),
+        "dice": ("medseg.learning.losses:soft_dice", "1 - soft Dice of the foreground, linear"),
+        "squared-dice": ("medseg.learning.losses:squared_dice", "V-Net's soft Dice, squared"),
+        "dice+cross-entropy": ("medseg.learning.losses:dice_cross_entropy", "their sum"),
+        "squared-dice+cross-entropy": (
+            "medseg.learning.losses:squared_dice_cross_entropy",
+            "their sum",
+        ),
+        "focal": ("medseg.learning.losses:focal", "MONAI's focal loss, for rare classes"),
+        "tversky": ("medseg.learning.losses:tversky", "MONAI's Tversky loss, alpha 0.3, beta 0.7"),
+    },
+)
+
+AUGMENTATIONS: Registry[Any] = Registry(
+    "augmentation",
+    {
+        "rotation": ("medseg.learning.placing:rotation", "up to 20 degrees about each axis"),
+        "scaling": ("medseg.learning.placing:scaling", "by 0.8 to 1.25"),
+        "mirroring": ("medseg.learning.placing:mirroring", "along the axes that the plan allows"),
+        "elastic": ("medseg.learning.placing:elastic", "smooth deformation of some mm"),
+        "brightness": ("medseg.learning.augment:brightness", "a constant added"),
+        "contrast": ("medseg.learning.augment:contrast", "deviations from the mean times a factor"),
+        "gamma": (
+            "medseg.learning.augment:gamma",
+            "a power of the intensity, mean and spread kept",
+        ),
+        "noise": ("medseg.learning.augment:noise", "Gaussian noise"),
+        "blur": ("medseg.learning.augment:blur", "Gaussian blur"),
+        "low-resolution": ("medseg.learning.augment:low_resolution", "down and up again"),
+    },
+)

@@ -1,0 +1,181 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from medseg import device as devices
+from medseg.io import replace_file
+from medseg.learning.batches import Batches
+from medseg.learning.budget import Budget
+from medseg.learning.checkpoint import Checkpoint
+from medseg.learning.losses import Loss, supervised
+from medseg.learning.model import Model
+from medseg.learning.run import Run
+from medseg.learning.validation import Validation
+from medseg.learning.weights import save_tensors
+from medseg.progress import progress
+
+if TYPE_CHECKING:
+    from medseg.learning.training import Training
+
+log = logging.getLogger("medseg")
+_SECONDS_BETWEEN_CHECKPOINTS = 60
+_REPORTS = 100
+_LONGEST_GRADIENT = 12.0
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """What a training works with; `state` and the network are what it changes."""
+
+    run: Run
+    model: Model
+    optimizer: torch.optim.Optimizer
+    loss: Loss
+    batches: Batches
+    validation: Validation
+    budget: Budget
+    state: Checkpoint
+
+
+def run_to_end(
+    session: Session, training: Training, after_validation: Callable[[Run], object]
+) -> None:
+    """Update the network until the budget is spent; validate and save on the way."""
+    run, state, budget = session.run, session.state, session.budget
+    network = session.model.network
+    state.precision = state.precision or _precision(session, training.precision)
+    _begin_log(run, state.step)
+    saved, reported, losses = time.monotonic(), budget.share(state.step), list[Tensor]()
+    with progress(f"training {run.folder.name}") as bar:
+        try:
+            while (share := budget.share(state.step)) < 1:
+                for group in session.optimizer.param_groups:
+                    group["lr"] = training.learning_rate * _rate(share, training.warm_up)
+                losses.append(_update(session, training.seed))
+                state.step += 1
+                if share - reported >= 1 / _REPORTS:
+                    loss, losses, reported = float(torch.stack(losses).mean()), [], share
+                    _log(run, step=state.step, seconds=budget.seconds, share=share, loss=loss)
+                    bar.update(share, f"loss {loss:.3f}  {_told(state)}")
+                if share >= (state.validated + 1) / training.validations:
+                    _validate(session)
+                    after_validation(run)
+                if time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS:
+                    _save(session)
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            _save(session)
+            log.warning("stopped at step %d; the same command goes on from there", state.step)
+            raise
+        if state.validated < training.validations:
+            state.validated = training.validations - 1  # a late start may have skipped some
+            _validate(session)
+        save_tensors(network.state_dict(), run.last, {"step": state.step})
+        _save(session)
+        after_validation(run)
+    log.info("%d steps in %.0f s  %s", state.step, budget.seconds, _told(state))
+
+
+def _update(session: Session, seed: int) -> Tensor:
+    """One step of the optimiser; its loss stays on the device, so that nothing waits for it."""
+    network, device = session.model.network, session.model.device
+    step, precision = session.state.step, getattr(torch, session.state.precision)
+    torch.manual_seed(seed * 1_000_003 + step)  # for dropout; a training that goes on repeats it
+    images, targets = session.batches.at(step, device)
+    network.train()
+    loss = _forward(network, session.loss, images, targets, precision)
+    session.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), _LONGEST_GRADIENT)
+    session.optimizer.step()
+    return loss.detach()
+
+
+def _forward(
+    network: nn.Module, loss: Loss, images: Tensor, targets: Tensor, precision: torch.dtype
+) -> Tensor:
+    lower = precision != torch.float32
+    with torch.autocast(images.device.type, precision if lower else None, enabled=lower):
+        outputs = network(images)
+    return supervised(loss, outputs, targets)
+
+
+def _rate(share: float, warm_up: float) -> float:
+    """Factor of the learning rate: up in a line over the warm-up, then down to 0."""
+    if share < warm_up:
+        return (share + 1e-3) / (warm_up + 1e-3)
+    return float((1 - (share - warm_up) / (1 - warm_up)) ** 0.9)
+
+
+def _validate(session: Session) -> None:
+    """Measure the Dice of the held-out cases, and keep the weights if they are the best."""
+    state, run = session.state, session.run
+    state.validated += 1
+    began = time.monotonic()
+    dice = session.validation.dice(session.model)
+    if not dice:
+        return
+    # So long will the last validation take, with some room to write the files.
+    session.budget.reserve(1.1 * (time.monotonic() - began) + 2)
+    state.latest = dice["mean"]
+    _log(run, step=state.step, seconds=session.budget.seconds, dice=dice)
+    if state.latest > state.best:
+        state.best = state.latest
+        save_tensors(session.model.network.state_dict(), run.best, {"step": state.step, **dice})
+
+
+def _save(session: Session) -> None:
+    session.state.seconds = session.budget.seconds
+    session.state.save(session.run.checkpoint, session.model.network, session.optimizer)
+
+
+def _told(state: Checkpoint) -> str:
+    return f"Dice {state.latest:.3f}, best {state.best:.3f}" if state.best >= 0 else ""
+
+
+def _log(run: Run, **facts: object) -> None:
+    rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in facts.items()}
+    with run.log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(rounded) + "\n")
+
+
+def _begin_log(run: Run, step: int) -> None:
+    """Forget what was logged after the step from which training goes on."""
+    lines = run.log.read_text(encoding="utf-8").splitlines() if run.log.is_file() else []
+    kept = [line for line in lines if json.loads(line)["step"] <= step] if step else []
+    replace_file(run.log, "".join(f"{line}\n" for line in kept))
+
+
+def _precision(session: Session, wanted: str) -> str:
+    """Name of the dtype to train in; "auto" takes bfloat16 where a step is faster in it.
+
+    That CPUs support it does not say so: on some, convolutions in bfloat16 take twice as long.
+    """
+    device = session.model.device
+    native = devices.fast_precision(device)
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda" or native == torch.float32:
+        return str(native).removeprefix("torch.")
+    network = copy.deepcopy(session.model.network).train()
+    images, targets = session.batches.at(0, device)
+    seconds = {}
+    for name in ("float32", "bfloat16"):
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            _forward(network, session.loss, images, targets, getattr(torch, name)).backward()
+            times.append(time.perf_counter() - began)
+        seconds[name] = min(times)
+    return "bfloat16" if seconds["bfloat16"] < 0.9 * seconds["float32"] else "float32"

@@ -1,0 +1,196 @@
+"""A trained network with all it needs to segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from medseg import device as devices
+from medseg.learning.plan import Plan
+from medseg.learning.preparing import Prepared, at_native_size, prepare
+from medseg.learning.run import Run
+from medseg.learning.weights import load_tensors
+from medseg.segmenter import in_place_of, require_place
+from medseg.tiling import sweep
+from medseg.volume import Image, Labels, orientation, reorient
+
+# Tiles of small patches go through the network together, up to so many voxels.
+_BATCH_VOXELS = 2**17
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network and its plan; a `Segmenter` like any other.
+
+    Parameters
+    ----------
+    network : nn.Module
+    plan : Plan
+    overlap : float in [0, 1)
+        Share of a patch by which neighbouring tiles overlap.
+    """
+
+    network: nn.Module
+    plan: Plan
+    overlap: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap is a share in [0, 1), got {self.overlap}")
+
+    @classmethod
+    def untrained(cls, plan: Plan, device: str = "auto") -> Model:
+        """Build the network of a plan with random weights."""
+        network = plan.network.build(len(plan.channels), len(plan.labels))
+        return cls(network.to(devices.resolve(device)), plan)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        device: str = "auto",
+        *,
+        weights: Literal["best", "last", "auto"] = "auto",
+        overlap: float = 0.5,
+    ) -> Model:
+        """Load the model that a training run left in `folder`.
+
+        Parameters
+        ----------
+        weights : str
+            "best" on the validation cases, "last" of the training, or "auto": the best, where
+            cases were held out for validation, else the last.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such run, or it has no weights yet.
+        ValueError
+            If its files are damaged or do not belong together.
+        """
+        run = Run(Path(folder))
+        if not run.folder.is_dir():
+            raise FileNotFoundError(f"{run.folder} does not exist; expected a run of medseg train")
+        places = {"best": (run.best,), "last": (run.last,), "auto": (run.best, run.last)}
+        if weights not in places:
+            raise ValueError(f"weights are {', '.join(places)}, got {weights!r}")
+        found = [path for path in places[weights] if path.is_file()]
+        if not found:
+            raise FileNotFoundError(
+                f"{run.folder} holds no trained model: there is no {places[weights][0].name}; "
+                "train one with medseg train"
+            )
+        model = cls.untrained(Plan.load(run.plan), device)
+        tensors, _ = load_tensors(found[0])
+        try:
+            model.network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ValueError(f"{found[0]} does not fit {run.plan}: {error}") from error
+        return cls(model.network, model.plan, overlap)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def segment(
+        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
+    ) -> Labels:
+        """Give each voxel its most probable label; 0 outside the mask."""
+        self._require(image, seeds, mask)
+        prepared = prepare(image, self.plan, mask)
+        values = np.array(self.plan.labels)[self.classes(prepared)]
+        if mask is not None:
+            values = np.where(reorient(mask).array != 0, values, 0)
+        return in_place_of(values, image, self.plan.names)
+
+    def probabilities(
+        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
+    ) -> Image:
+        """Probability of each label, background first, on the grid of `image`.
+
+        Outside the mask, background is certain.
+        """
+        self._require(image, seeds, mask)
+        prepared = prepare(image, self.plan, mask)
+        with self._inference():
+            parts = [logits.softmax(0).cpu() for logits in self._logits(prepared, exact=True)]
+        array = torch.cat(parts, dim=1).numpy()
+        if mask is not None:
+            outside = reorient(mask).array == 0
+            array[:, outside] = 0
+            array[0, outside] = 1
+        names = ("background", *(self.plan.names[label] for label in self.plan.labels[1:]))
+        turned = Image(array, reorient(image).grid, names)
+        return Image(reorient(turned, orientation(image.grid)).array, image.grid, names)
+
+    def most_probable(self, probabilities: Image) -> Labels:
+        """Labels of what `probabilities` gave; the same as `segment`, but for ties."""
+        values = np.array(self.plan.labels)[probabilities.array.argmax(0)]
+        return Labels(values, probabilities.grid, self.plan.names)
+
+    def classes(self, prepared: Prepared) -> NDArray[np.uint8 | np.uint16]:
+        """Most probable class at each voxel of the native grid, in canonical orientation."""
+        dtype = torch.uint8 if len(self.plan.labels) <= 256 else torch.int16
+        with self._inference():
+            logits = self._logits(prepared, exact=False)
+            parts = [some.argmax(0).to(dtype).cpu() for some in logits]
+        found: NDArray = torch.cat(parts).numpy()
+        return found.view(np.uint8 if dtype == torch.uint8 else np.uint16)
+
+    def _require(self, image: Image, seeds: Labels | None, mask: Labels | None) -> None:
+        if seeds is not None:
+            raise ValueError("a trained model takes no seeds")
+        require_place(image, None, mask)
+
+    def _logits(self, prepared: Prepared, *, exact: bool) -> Iterator[Tensor]:
+        """Logits of the native grid, some rows at a time; unless `exact`, up to a factor > 0."""
+        volume = torch.from_numpy(prepared.image).to(self.device)
+        mask = None if prepared.mask is None else torch.from_numpy(prepared.mask).to(self.device)
+        slabs = sweep(
+            self._forward(),
+            volume,
+            self.plan.patch,
+            len(self.plan.labels),
+            overlap=self.overlap,
+            batch=max(_BATCH_VOXELS // prod(self.plan.patch), 1),
+            mask=mask,
+        )
+        if tuple(volume.shape[1:]) != prepared.native.shape:
+            yield from at_native_size(slabs, volume.shape[1], prepared.native.shape)
+            return
+        for slab in slabs:
+            yield slab.logits() if exact else slab.total
+
+    def _forward(self) -> Callable[[Tensor], Tensor]:
+        """Return the network on tiles with all axes of the volume, the slice axis of 2D too."""
+        axes = self.plan.axes
+        if len(axes) == len(self.plan.patch):
+            return self.network
+        (slices,) = set(range(len(self.plan.patch))) - set(axes)
+        return lambda tiles: self.network(tiles.squeeze(slices + 2)).unsqueeze(slices + 2)
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        """Evaluation mode without gradients, and back: validation must not end training mode."""
+        precision = devices.fast_precision(self.device)
+        on_gpu = self.device.type == "cuda" and precision != torch.float32
+        before = self.network.training
+        self.network.eval()
+        try:
+            with (
+                torch.inference_mode(),
+                torch.autocast(self.device.type, precision if on_gpu else None, enabled=on_gpu),
+            ):
+                yield
+        finally:
+            self.network.train(before)

@@ -1,0 +1,296 @@
+"""What is decided about a model before it is trained, and needed whenever it is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medseg.dataset import Case, Dataset
+from medseg.device import available_threads
+from medseg.intensity import (
+    Normalisation,
+    Window,
+    ZScore,
+    normalisation_from_json,
+    normalisation_to_json,
+)
+from medseg.io import replace_file
+from medseg.networks import (
+    NetworkConfig,
+    network_from_json,
+    network_to_json,
+    plan_network,
+)
+from medseg.networks.topology import topology
+from medseg.volume import BACKGROUND, reorient
+
+# A patch of so many voxels takes a laptop's CPU under a second a step, and 1 GB of memory.
+_PATCH_VOXELS = 2**18
+_WIDTH, _LEVELS = 16, 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How images reach the network and what it says about them.
+
+    Parameters
+    ----------
+    network : NetworkConfig
+    channels : tuple of str
+        Names of the channels, in order.
+    normalisations : tuple of Normalisation
+        One a channel.
+    spacing : tuple of float
+        Mm; images are resampled to it, in the orientation that is nearest to RAS+.
+    patch : tuple of int
+        Voxels that the network sees at once; a 1 marks the slice axis of a 2D network.
+    labels : tuple of int
+        Value of each class, background (0) first.
+    names : mapping of int to str
+        What each label stands for.
+    mirror : tuple of int
+        Axes along which a mirrored image is as plausible as the image itself; never the
+        first (left-right) unless the user says so.
+    """
+
+    network: NetworkConfig
+    channels: tuple[str, ...]
+    normalisations: tuple[Normalisation, ...]
+    spacing: tuple[float, ...]
+    patch: tuple[int, ...]
+    labels: tuple[int, ...]
+    names: Mapping[int, str]
+    mirror: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.spacing)
+        if len(self.patch) != n or min(self.patch) < 1 or min(self.spacing) <= 0:
+            raise ValueError(
+                f"a plan has a positive spacing and patch side an axis, got {self.spacing} "
+                f"and {self.patch}"
+            )
+        if self.network.ndim != len(self.axes):
+            raise ValueError(
+                f"a network of {self.network.ndim} axes needs a patch with as many sides over "
+                f"1, got {self.patch}"
+            )
+        if len(self.normalisations) != len(self.channels) or not self.channels:
+            raise ValueError(
+                f"{len(self.channels)} channels need as many normalisations, "
+                f"got {len(self.normalisations)}"
+            )
+        if self.labels[:1] != (BACKGROUND,) or len(set(self.labels)) < max(len(self.labels), 2):
+            raise ValueError(f"labels are 0 and at least one other, each once; got {self.labels}")
+        if any(axis not in range(n) for axis in self.mirror):
+            raise ValueError(f"mirror names axes below {n}, got {self.mirror}")
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Axes that the network sees: all, or all but the slice axis."""
+        kept = tuple(axis for axis, side in enumerate(self.patch) if side > 1)
+        return kept or tuple(range(len(self.patch)))
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        replace_file(path, json.dumps(self.to_json(), indent=2) + "\n")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON knows them."""
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        return content | {
+            "network": network_to_json(self.network),
+            "normalisations": [normalisation_to_json(n) for n in self.normalisations],
+            "names": {str(label): name for label, name in self.names.items()},
+        }
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read from JSON.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is no plan.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist")
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path} is no plan: {error}") from error
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Plan:
+        """Plan from what `to_json` gave."""
+        known = {field.name for field in fields(cls)}
+        if content.keys() != known:
+            odd = sorted(content.keys() ^ known)
+            raise ValueError(f"a plan has the fields {', '.join(sorted(known))}; check {odd}")
+        return cls(
+            network=network_from_json(content["network"]),
+            channels=tuple(str(name) for name in content["channels"]),
+            normalisations=tuple(normalisation_from_json(n) for n in content["normalisations"]),
+            spacing=tuple(float(mm) for mm in content["spacing"]),
+            patch=tuple(int(side) for side in content["patch"]),
+            labels=tuple(int(label) for label in content["labels"]),
+            names={int(label): str(name) for label, name in content["names"].items()},
+            mirror=tuple(int(axis) for axis in content["mirror"]),
+        )
+
+
+def make_plan(
+    dataset: Dataset,
+    network: str = "unet",
+    *,
+    ndim: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    allow_empty: bool = False,
+) -> Plan:
+    """Plan from the training images: their median spacing and size, their labels.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Checked first, as `Dataset.check` does.
+    network : str
+        A name in `NETWORKS`, or monai:NAME.
+    ndim : int, optional
+        2 for a 2D network on 3D volumes, which it takes slice by slice along the coarsest
+        axis; by default, as many as the volumes have.
+    settings : mapping, optional
+        What is to be otherwise: fields of the plan (spacing, patch, mirror), and fields of
+        the network as "network.features".
+    allow_empty : bool
+        Whether cases without any label are welcome.
+
+    Raises
+    ------
+    ValueError
+        If the data set has problems, or a setting is unknown.
+    """
+    dataset.check(allow_empty=allow_empty)
+    with ThreadPoolExecutor(available_threads()) as pool:
+        surveys = list(pool.map(_survey, dataset.cases))
+    wanted = dict(settings or {})
+    of_network = {
+        key.removeprefix("network."): wanted.pop(key)
+        for key in list(wanted)
+        if key.startswith("network.")
+    }
+    if unknown := wanted.keys() - {"spacing", "patch", "mirror"}:
+        raise ValueError(
+            f"a plan has no setting {', '.join(sorted(unknown))}; it has spacing, patch, mirror "
+            "and those of the network, as network.features"
+        )
+    spacing = tuple(
+        wanted.get("spacing", np.median([s.spacing for s in surveys], axis=0).round(6).tolist())
+    )
+    sizes = [np.array(s.shape) * s.spacing / spacing for s in surveys]
+    slice_axis = _slice_axis(spacing, ndim)
+    patch = _patch(spacing, np.median(sizes, axis=0), slice_axis)
+    if "patch" in wanted:
+        patch = tuple(int(side) for side in wanted["patch"])
+    axes = tuple(axis for axis, side in enumerate(patch) if side > 1)
+    shape = topology(
+        tuple(spacing[axis] for axis in axes),
+        tuple(patch[axis] for axis in axes),
+        width=_WIDTH,
+        levels=_LEVELS,
+    )
+    names = dict(dataset.names) or _found_names(surveys)
+    channels = dataset.channels or tuple(f"channel {k}" for k in range(surveys[0].channels))
+    return Plan(
+        network=plan_network(network, shape, of_network),
+        channels=channels,
+        normalisations=tuple(_normalisation(name, k, surveys) for k, name in enumerate(channels)),
+        spacing=spacing,
+        patch=patch,
+        labels=(BACKGROUND, *sorted(names)),
+        names=names,
+        mirror=tuple(int(axis) for axis in wanted.get("mirror", ())),
+    )
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What planning wants to know of a case; in canonical orientation."""
+
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    channels: int
+    labels: tuple[int, ...]
+    foreground: np.ndarray  # (C, at most 5000) intensities inside the labels
+    zeros: float  # share of voxels that are exactly 0 in every channel
+
+
+def _survey(case: Case) -> _Survey:
+    image, labels = reorient(case.image()), reorient(case.labels())
+    inside = image.array[:, labels.array != BACKGROUND]
+    step = max(inside.shape[1] // 5000, 1)
+    zeros = float((image.array == 0).all(axis=0).mean())
+    grid = image.grid
+    return _Survey(
+        grid.shape, grid.spacing, image.channels, labels.values(), inside[:, ::step], zeros
+    )
+
+
+def _slice_axis(spacing: tuple[float, ...], ndim: int | None) -> int | None:
+    n = len(spacing)
+    if ndim in (None, n):
+        return None
+    if (ndim, n) != (2, 3):
+        raise ValueError(
+            f"{n}D volumes take networks of {' or '.join('23'[: n - 1])} axes, got ndim={ndim}"
+        )
+    return int(np.argmax(spacing))
+
+
+def _patch(
+    spacing: tuple[float, ...], median: np.ndarray, slice_axis: int | None
+) -> tuple[int, ...]:
+    """Median size, shrunk along its relatively longest axis until it fits the budget."""
+    axes = [axis for axis in range(len(median)) if axis != slice_axis]
+    zooms = tuple(spacing[axis] for axis in axes)
+    size = np.maximum(np.rint(median[axes]), 2).astype(int)
+    full = size.copy()
+
+    def rounded(sides: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        multiple = topology(zooms, tuple(sides.tolist()), width=1, levels=_LEVELS).multiple
+        pairs = zip(sides.tolist(), multiple, strict=True)
+        return tuple(-(-side // m) * m for side, m in pairs), multiple
+
+    patch, multiple = rounded(size)
+    while prod(patch) > _PATCH_VOXELS:
+        axis = int(np.argmax(np.array(patch) / full))
+        size = np.array(patch)
+        size[axis] -= multiple[axis]
+        patch, multiple = rounded(size)
+    if slice_axis is None:
+        return patch
+    return (*patch[:slice_axis], 1, *patch[slice_axis:])
+
+
+def _found_names(surveys: list[_Survey]) -> dict[int, str]:
+    found = sorted({label for survey in surveys for label in survey.labels})
+    return {label: f"label {label}" for label in found}
+
+
+def _normalisation(name: str, channel: int, surveys: list[_Survey]) -> Normalisation:
+    """For CT, a window that holds the structures; else the z-score of each volume."""
+    if name.casefold() == "ct":
+        values = np.concatenate([survey.foreground[channel] for survey in surveys])
+        if len(values):
+            low, high = np.percentile(values, [0.5, 99.5])
+            spread = max(float(values.std()), 1e-8)
+            return Window(float(low), float(max(high, low + 1)), float(values.mean()), spread)
+    # nnU-Net's rule: where a quarter of the volume was set to 0, the 0 is no intensity.
+    return ZScore(nonzero=float(np.median([survey.zeros for survey in surveys])) > 0.25)

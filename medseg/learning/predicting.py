@@ -1,0 +1,85 @@
+"""Segment many cases with one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from medseg.cohort import Existing, Outcome, over_cases
+from medseg.dataset import Case, find_cases, place_outputs
+from medseg.io import suffix_of, write, write_nifti
+from medseg.learning.model import Model
+from medseg.volume import Image
+
+
+def predict(  # noqa: PLR0913 - the options that all commands on many cases have
+    model: Model,
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    probabilities: bool = False,
+    existing: Existing = "refuse",
+    shard: tuple[int, int] | None = None,
+    nan: float | None = None,
+) -> Outcome:
+    """Segment files, folders or a data set; the model is loaded once for all of them.
+
+    Parameters
+    ----------
+    model : Model
+    inputs : path, or sequence of paths
+        See `medseg.dataset.find_cases`.
+    output : path
+        A file for one case, named as a volume; else a folder, with a file per case.
+    probabilities : bool
+        Also write `<case>_probabilities.nii.gz`: a channel a class, in the order of the plan.
+    existing : str
+        What to do about outputs that exist: "refuse" before any work, "skip", "overwrite".
+    shard : (int, int), optional
+        (i, n) takes every n-th case, beginning with i.
+    nan : float, optional
+        Takes the place of NaN and infinite voxels, which are refused otherwise.
+
+    Raises
+    ------
+    FileNotFoundError, FileExistsError, ValueError
+        If inputs are missing, outputs exist, or the only case can't be segmented.
+    """
+    channels = len(model.plan.channels)
+    cases = {case.name: case for case in find_cases(inputs, channels)}
+
+    def work(case: Case, path: Path) -> None:
+        image, mask = case.image(channels, nan), case.mask()
+        if not probabilities:
+            write(model.segment(image, mask=mask), path)
+            return
+        found = model.probabilities(image, mask=mask)
+        write_probabilities(found, _beside(path))
+        write(model.most_probable(found), path)
+
+    return over_cases(
+        work,
+        cases,
+        place_outputs(cases.values(), output),
+        existing=existing,
+        shard=shard,
+        what="predicting",
+    )
+
+
+def write_probabilities(probabilities: Image, path: Path) -> None:
+    """Write probabilities as a 4D NIfTI of uint16 with a slope: exact to 1 in 131,070."""
+    levels = 65535
+    stored = np.rint(probabilities.array * levels).astype(np.uint16)
+    image = Image.to_nibabel(probabilities)
+    volume = type(image)(np.moveaxis(stored, 0, -1), image.affine, image.header)
+    volume.set_data_dtype(np.uint16)
+    volume.header.set_slope_inter(1 / levels, 0)
+    write_nifti(volume, path)
+
+
+def _beside(path: Path) -> Path:
+    stem = path.name[: len(path.name) - len(suffix_of(path))]
+    return path.with_name(f"{stem}_probabilities.nii.gz")

@@ -1,0 +1,149 @@
+"""From a volume as it is stored to what a network sees, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from medseg.learning.plan import Plan
+from medseg.resampling import resample, with_spacing
+from medseg.segmenter import canonical
+from medseg.tiling import Slab
+from medseg.volume import Grid, Image, Labels, reorient
+
+# Rows of resampled logits are made in stretches of at most so many numbers.
+_MOST_NUMBERS = 2**26
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image as a network sees it.
+
+    Parameters
+    ----------
+    image : (C, ...) float32 array
+        In canonical orientation, with the spacing of the plan, normalised.
+    mask : (...) bool array, optional
+    native : Grid
+        Of the image in canonical orientation, before it was resampled.
+    """
+
+    image: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None
+    native: Grid
+
+
+def prepare(image: Image, plan: Plan, mask: Labels | None = None) -> Prepared:
+    """Turn to canonical orientation, normalise, resample to the spacing of the plan.
+
+    Raises
+    ------
+    ValueError
+        If the image has other channels or axes than the plan.
+    """
+    if image.channels != len(plan.channels):
+        raise ValueError(
+            f"the model takes {len(plan.channels)} channels ({', '.join(plan.channels)}), "
+            f"got {image.channels}; name the files of a case with commas between them"
+        )
+    if image.grid.ndim != len(plan.spacing):
+        raise ValueError(
+            f"the model takes volumes of {len(plan.spacing)} axes, got {image.grid.ndim}"
+        )
+    turned = reorient(image).grid
+    inside = None if mask is None else canonical(mask) != 0
+    normalised = [
+        normalise(np.ascontiguousarray(channel), inside)
+        for normalise, channel in zip(plan.normalisations, reorient(image).array, strict=True)
+    ]
+    target = with_spacing(turned, plan.spacing)
+    array = torch.from_numpy(np.stack(normalised))
+    if target.shape != turned.shape:
+        array = _resized(array, target.shape)
+        if inside is not None:
+            near = _resized(torch.from_numpy(inside)[None].float(), target.shape)
+            inside = (near[0] > 0).numpy()
+    return Prepared(array.numpy(), inside, turned)
+
+
+def class_indices(labels: Labels, plan: Plan) -> NDArray[np.unsignedinteger]:
+    """Classes of a label map, in canonical orientation, on its own grid."""
+    array = canonical(labels)
+    dtype = np.uint8 if len(plan.labels) <= 256 else np.uint16
+    lowest, highest = min(*plan.labels, int(array.min())), max(*plan.labels, int(array.max()))
+    table = np.full(highest - lowest + 1, -1)
+    table[np.array(plan.labels) - lowest] = range(len(plan.labels))
+    classes = table[array - lowest]
+    if (classes < 0).any():
+        unknown = sorted(set(labels.values()) - set(plan.labels))
+        raise ValueError(f"labels {unknown} are not in the plan, which has {list(plan.labels)}")
+    indices: NDArray[np.unsignedinteger] = classes.astype(dtype)
+    return indices
+
+
+def resampled_classes(
+    classes: NDArray[np.unsignedinteger], native: Grid, plan: Plan
+) -> NDArray[np.unsignedinteger]:
+    """Classes at the spacing of the plan, from the nearest voxel."""
+    target = with_spacing(native, plan.spacing)
+    if target.shape == native.shape:
+        return classes
+    sampled = resample(Labels(classes, native), target).array
+    return sampled.astype(classes.dtype, copy=False)
+
+
+def at_native_size(slabs: Iterable[Slab], rows: int, shape: tuple[int, ...]) -> Iterator[Tensor]:
+    """Logits interpolated linearly to `shape`, a stretch of rows at a time.
+
+    Parameters
+    ----------
+    slabs : iterable of Slab
+        All rows of the volume, in order.
+    rows : int
+        How many rows the slabs have together.
+    shape : tuple of int
+
+    Yields
+    ------
+    (classes, some rows, *shape[1:]) tensor
+    """
+    at = (torch.arange(shape[0]) + 0.5) * rows / shape[0] - 0.5
+    at = at.clamp(0, rows - 1)
+    lower = at.floor().long()
+    upper = (lower + 1).clamp_max(rows - 1)
+    done, kept, first = 0, None, 0
+    for slab in slabs:
+        logits = slab.logits()
+        kept = logits if kept is None else torch.cat([kept, logits], dim=1)
+        ready = int((upper < first + kept.shape[1]).sum())
+        stretch = max(_MOST_NUMBERS // (len(kept) * int(np.prod(shape[1:]))), 1)
+        for start in range(done, ready, stretch):
+            part = slice(start, min(start + stretch, ready))
+            weight = (at[part] - lower[part]).to(kept).reshape(-1, *[1] * (len(shape) - 1))
+            low, high = (index[part].to(kept.device) - first for index in (lower, upper))
+            between = kept[:, low] * (1 - weight) + kept[:, high] * weight
+            yield _resized_rows(between, shape[1:])
+        done = ready
+        if done < len(lower):
+            drop = int(lower[done]) - first
+            kept, first = kept[:, drop:], first + drop
+
+
+def _resized_rows(logits: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(classes, rows, ...) with each row resized to `size`."""
+    if logits.shape[2:] == size:
+        return logits
+    mode = "bilinear" if len(size) == 2 else "linear"
+    return functional.interpolate(logits, size, mode=mode, align_corners=False)
+
+
+def _resized(array: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """(C, ...) tensor resized linearly, the corners of its box staying put."""
+    mode = {2: "bilinear", 3: "trilinear"}[len(shape)]
+    return functional.interpolate(array[None], shape, mode=mode, align_corners=False)[0]

@@ -1,0 +1,68 @@
+"""The folder of a training run: every file name in one place."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder that training writes and inference reads."""
+
+    folder: Path
+
+    @property
+    def plan(self) -> Path:
+        """Plan, as JSON."""
+        return self.folder / "plan.json"
+
+    @property
+    def training(self) -> Path:
+        """How it was trained, as JSON."""
+        return self.folder / "training.json"
+
+    @property
+    def best(self) -> Path:
+        """Weights with the highest Dice on the validation cases."""
+        return self.folder / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """Weights after the last step."""
+        return self.folder / "last.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """All that is needed to go on with training."""
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object a line: losses, and the scores of the validation."""
+        return self.folder / "log.jsonl"
+
+    @property
+    def curve(self) -> Path:
+        """The log as a picture."""
+        return self.folder / "curve.png"
+
+    @property
+    def cache(self) -> Path:
+        """Prepared cases, where they do not fit in memory."""
+        return self.folder / "cache"
+
+    def clear(self) -> None:
+        """Remove all files of a training, and nothing else."""
+        shutil.rmtree(self.cache, ignore_errors=True)
+        for file in (
+            self.plan,
+            self.training,
+            self.best,
+            self.last,
+            self.checkpoint,
+            self.log,
+            self.curve,
+        ):
+            file.unlink(missing_ok=True)

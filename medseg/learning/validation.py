@@ -1,0 +1,80 @@
+"""Segment whole volumes while training, and measure the real Dice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from statistics import fmean
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medseg.dataset import Case
+from medseg.device import available_threads, free_memory
+from medseg.learning.model import Model
+from medseg.learning.plan import Plan
+from medseg.learning.preparing import Prepared, class_indices, prepare
+
+_Made = tuple[Prepared, NDArray[np.unsignedinteger]]
+
+
+class Validation:
+    """Held-out cases, prepared once where they fit in memory.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    plan : Plan
+    """
+
+    def __init__(self, cases: Sequence[Case], plan: Plan) -> None:
+        self._cases, self._plan = cases, plan
+        self._kept: list[_Made] = []
+        if not cases:
+            return
+        first = self._read(cases[0])
+        needed = len(cases) * (first[0].image.nbytes + first[1].nbytes)
+        if needed < free_memory(torch.device("cpu")) // 4:
+            with ThreadPoolExecutor(available_threads()) as pool:
+                self._kept = [first, *pool.map(self._read, cases[1:])]
+
+    def dice(self, model: Model) -> dict[str, float]:
+        """Mean Dice of each label, by name, and their "mean".
+
+        Over the cases that have the label, or to which the model gives it. A label that never
+        occurs is left out; without held-out cases there is nothing.
+        """
+        found: dict[str, list[float]] = {}
+        for prepared, truth in self._made():
+            predicted = model.classes(prepared)
+            if prepared.mask is not None and prepared.mask.shape == truth.shape:
+                predicted = np.where(prepared.mask, predicted, 0)
+            for label, value in self._of_case(predicted, truth).items():
+                found.setdefault(label, []).append(value)
+        means = {label: fmean(values) for label, values in found.items()}
+        return means | {"mean": fmean(means.values())} if means else {}
+
+    def _made(self) -> Iterator[_Made]:
+        if self._kept:
+            yield from self._kept
+        else:
+            yield from map(self._read, self._cases)
+
+    def _read(self, case: Case) -> _Made:
+        return prepare(case.image(), self._plan, case.mask()), class_indices(
+            case.labels(), self._plan
+        )
+
+    def _of_case(
+        self, predicted: NDArray[np.integer], truth: NDArray[np.integer]
+    ) -> dict[str, float]:
+        classes = len(self._plan.labels)
+        sizes = [np.bincount(x.ravel(), minlength=classes) for x in (predicted, truth)]
+        both = np.bincount(truth[predicted == truth].ravel(), minlength=classes)
+        return {
+            self._plan.names.get(label, str(label)): 2
+            * float(both[c] / (sizes[0][c] + sizes[1][c]))
+            for c, label in enumerate(self._plan.labels)
+            if c and sizes[0][c] + sizes[1][c]
+        }
