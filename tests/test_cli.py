@@ -13,11 +13,13 @@ import pytest
 from drawn import oblique_affine
 
 from medseg import Grid, Image, Labels, cli, read_labels, write
-from medseg.cli.options import assignments, outputs, shard_of
+from medseg.cli.options import assignments, shard_of
+from medseg.dataset import place_outputs
 
 Run = Callable[..., tuple[int, str, str]]
 HEAVY = {"torch", "monai", "scipy", "nibabel", "numpy", "skimage", "SimpleITK", "rich"}
 NETWORKS_ONLY = {"torch", "monai"}
+COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands]
 GRID = Grid((8, 9, 10), oblique_affine())
 
 
@@ -221,12 +223,54 @@ def test_without_arguments_there_is_help(run: Run) -> None:
     assert "segment" in out
 
 
+def test_a_trained_model_segments_like_a_method(run: Run, image: Path, tmp_path: Path) -> None:
+    folder = _write_run(tmp_path / "run")
+    command = ("segment", image, "-m", folder, "--set", "overlap=0.25")
+    assert run(*command, "-o", tmp_path / "a.nii.gz")[0] == 0
+    predicted = run("predict", folder, image, "-o", tmp_path / "b.nii.gz", "--set", "overlap=0.25")
+    assert predicted[0] == 0
+    found, wanted = (read_labels(tmp_path / name) for name in ("a.nii.gz", "b.nii.gz"))
+    np.testing.assert_array_equal(found.array, wanted.array)
+
+
+def test_a_trained_model_refuses_seeds_and_odd_channels(
+    run: Run, image: Path, tmp_path: Path
+) -> None:
+    command = ("-m", _write_run(tmp_path / "run"), "-o", tmp_path / "o.nii.gz")
+    seeds = _write_seeds(tmp_path / "seeds.nii.gz")
+    assert "seeds" in _complaint(run("segment", image, *command, "--seeds", seeds))
+    two = f"{image},{_write_image(tmp_path / 'other.nii.gz')}"
+    assert "expected 1 channels, got 2" in _complaint(run("segment", two, *command))
+
+
+def _write_run(folder: Path) -> Path:
+    from medseg import Model, Plan
+    from medseg.intensity import ZScore
+    from medseg.learning.run import Run as RunFolder
+    from medseg.learning.weights import save_tensors
+    from medseg.networks.unet import UNet
+
+    place = RunFolder(folder)
+    plan = Plan(
+        network=UNet(features=(2, 4)),
+        channels=("t1",),
+        normalisations=(ZScore(),),
+        spacing=(1.0, 2.0, 3.0),
+        patch=(8, 8, 8),
+        labels=(0, 1),
+        names={1: "lesion"},
+    )
+    plan.save(place.plan)
+    save_tensors(Model.untrained(plan, "cpu").network.state_dict(), place.last, {})
+    return folder
+
+
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [
         (["--help"], HEAVY),
-        (["segment", "--help"], HEAVY),
         (["nosuch"], HEAVY),
+        *([[name, "--help"], HEAVY] for name in COMMANDS),
         (["methods"], NETWORKS_ONLY),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -428,6 +472,6 @@ def test_shards_are_read() -> None:
 
 
 def test_a_folder_may_have_a_dot_in_its_name(tmp_path: Path) -> None:
-    assert outputs([], tmp_path / "v1.2")("a") == tmp_path / "v1.2" / "a.nii.gz"
+    assert place_outputs([], tmp_path / "v1.2")("a") == tmp_path / "v1.2" / "a.nii.gz"
     (tmp_path / "brain.done").mkdir()
-    assert outputs([], tmp_path / "brain.done")("a") == tmp_path / "brain.done" / "a.nii.gz"
+    assert place_outputs([], tmp_path / "brain.done")("a") == tmp_path / "brain.done" / "a.nii.gz"

@@ -14,9 +14,13 @@ from typing import Annotated
 import typer
 
 import medseg
+from medseg.cli.evaluate import evaluate
 from medseg.cli.methods import methods
 from medseg.cli.options import Quiet, Threads, use_threads
+from medseg.cli.plan import plan
+from medseg.cli.predict import predict
 from medseg.cli.segment import segment
+from medseg.cli.train import train
 from medseg.cohort import in_one_line, mendable
 from medseg.device import available_threads
 
@@ -24,7 +28,7 @@ _INTERRUPTED = 130  # 128 + SIGINT, what typer makes of KeyboardInterrupt
 
 log = logging.getLogger("medseg")
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-for _command in (segment, methods):
+for _command in (methods, segment, plan, train, predict, evaluate):
     app.command()(_command)
 
 

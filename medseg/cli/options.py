@@ -1,4 +1,4 @@
-"""What the commands have in common: options, and how inputs become outputs."""
+"""The options that commands have in common, and what they mean."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import logging
 import os
 import sys
 from ast import literal_eval
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from medseg.cohort import Existing, Outcome
-
-if TYPE_CHECKING:
-    from medseg.dataset import Case
 
 log = logging.getLogger("medseg")
 # What decides how many threads torch, NumPy, numba and SimpleITK start, read as they are loaded.
@@ -139,40 +136,6 @@ def existing(skip_existing: bool, overwrite: bool) -> Existing:
     if skip_existing and overwrite:
         raise ValueError("--skip-existing and --overwrite contradict each other; give one")
     return "skip" if skip_existing else "overwrite" if overwrite else "refuse"
-
-
-def outputs(cases: Collection[Case], output: Path) -> Callable[[str], Path]:
-    """Where the result of the case of a name is written.
-
-    The suffix decides: with that of a volume `output` is the file of an only case, without
-    it is a folder.
-
-    Raises
-    ------
-    ValueError
-        If it is a file for several cases, or no kind of file that is written, or a result
-        would take the place of an input.
-    """
-    from medseg.io import suffix_of
-
-    is_file = bool(suffix_of(output)) and not output.is_dir()
-    if is_file and len(cases) > 1:
-        raise ValueError(f"{len(cases)} cases go into a folder, got the file {output}")
-    if not is_file and (output.is_file() or (output.suffix[1:].isalpha() and not output.exists())):
-        raise ValueError(
-            f"volumes are written as .nii.gz or .nii, got {output}; if a folder is meant, make it "
-            "first"
-        )
-
-    def place(name: str) -> Path:
-        return output if is_file else output / f"{name}.nii.gz"
-
-    for case in cases:
-        if place(case.name).resolve() in {file.resolve() for file in case.files()}:
-            raise ValueError(
-                f"{place(case.name)} is an input and would be overwritten; choose another output"
-            )
-    return place
 
 
 def conclude(outcome: Outcome) -> None:

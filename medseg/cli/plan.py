@@ -36,8 +36,7 @@ def plan(
     of_plan = planned(settings)
     if settings:
         raise ValueError(
-            f"a plan has no setting {', '.join(settings)}; name it as plan.KEY "
-            "or network.KEY"
+            f"a plan has no setting {', '.join(settings)}; name it as plan.KEY or network.KEY"
         )
     if output is not None and output.exists() and not overwrite:
         raise FileExistsError(f"{output} exists already; replace it with --overwrite")

@@ -22,7 +22,6 @@ from medseg.cli.options import (
     assignments,
     conclude,
     existing,
-    outputs,
     shard_of,
 )
 
@@ -77,7 +76,7 @@ def segment(
     Of several cases, the outputs are named after their inputs.
     """
     from medseg.cohort import over_cases
-    from medseg.dataset import find_cases
+    from medseg.dataset import find_cases, place_outputs
     from medseg.io import read_labels, write
 
     if background_seed is not None and seeds is None:
@@ -87,7 +86,6 @@ def segment(
     cases = find_cases(inputs, channels)
     for path, what in ((seeds, "--seeds"), (mask, "--mask")):
         _require_one_each(path, len(cases), what)
-    place = outputs(cases, output)
 
     def work(case: Case, path: Path) -> None:
         known = None if seeds is None else _seeds(_of_case(seeds, case), background_seed)
@@ -97,7 +95,7 @@ def segment(
     outcome = over_cases(
         work,
         {case.name: case for case in cases},
-        place,
+        place_outputs(cases, output),
         existing=existing(skip_existing, overwrite),
         shard=shard_of(shard),
         what=method,
