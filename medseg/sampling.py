@@ -36,8 +36,11 @@ class VoxelIndex:
         Coordinates of each class that occurs, at most so many; inside the mask, if any.
     counts : mapping of int to int
         How many voxels the class really has.
+    first, last : tuple of int
+        Ends of the box from which centres are drawn where any voxel will do: the patch then
+        lies inside the volume, or has the volume in its middle where it is the longer one.
     inside : (n, ndim) integer array, optional
-        Coordinates inside the mask; without a mask, any voxel is.
+        Coordinates inside the mask, which take the place of that box.
     weighted : (n, ndim) integer array, optional
         Coordinates drawn by the weight map.
     """
@@ -45,6 +48,8 @@ class VoxelIndex:
     shape: tuple[int, ...]
     voxels: Mapping[int, NDArray[np.integer]]
     counts: Mapping[int, int]
+    first: tuple[int, ...]
+    last: tuple[int, ...]
     inside: NDArray[np.integer] | None = None
     weighted: NDArray[np.integer] | None = None
 
@@ -59,6 +64,7 @@ Sampler = Callable[[Sequence[VoxelIndex], int, np.random.Generator], list[Centre
 
 def index_voxels(
     classes: NDArray[np.integer],
+    patch: tuple[int, ...],
     rng: np.random.Generator,
     *,
     mask: NDArray[np.bool_] | None = None,
@@ -70,6 +76,8 @@ def index_voxels(
     Parameters
     ----------
     classes : (*shape,) integer array
+    patch : tuple of int
+        Voxels of the patches that will be cut.
     mask : (*shape,) bool array, optional
         Patches are centred inside.
     weights : (*shape,) array of numbers >= 0, optional
@@ -99,11 +107,12 @@ def index_voxels(
         where = np.flatnonzero(flat == value)
         voxels[value], counts[value] = kept(where), len(where)
     weighted = None if weights is None else _drawn(weights, mask, cap, rng)
-    return VoxelIndex(shape, voxels, counts, inside, weighted)
+    first, last = _box(shape, patch)
+    return VoxelIndex(shape, voxels, counts, first, last, inside, weighted)
 
 
 def uniform(indices: Sequence[VoxelIndex], count: int, rng: np.random.Generator) -> list[Centre]:
-    """Any voxel (inside the mask) of any case."""
+    """Any place of any case where the patch lies inside the volume, or centred inside the mask."""
     return [_anywhere(indices, rng) for _ in range(count)]
 
 
@@ -160,7 +169,8 @@ def _anywhere(indices: Sequence[VoxelIndex], rng: np.random.Generator) -> Centre
     index = indices[case]
     if index.inside is not None:
         return _one_of(case, index.inside, rng)
-    return Centre(case, tuple(int(rng.integers(size)) for size in index.shape))
+    ends = zip(index.first, index.last, strict=True)
+    return Centre(case, tuple(int(rng.integers(low, high + 1)) for low, high in ends))
 
 
 def _on_class(indices: Sequence[VoxelIndex], wanted: int, rng: np.random.Generator) -> Centre:
@@ -197,6 +207,18 @@ def _one_of(case: int, voxels: NDArray[np.integer] | None, rng: np.random.Genera
     assert voxels is not None
     chosen = voxels[int(rng.integers(len(voxels)))]
     return Centre(case, tuple(int(i) for i in chosen))
+
+
+def _box(shape: tuple[int, ...], patch: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """First and last centre along each axis of patches inside the volume."""
+    first, last = [], []
+    for size, side in zip(shape, patch, strict=True):
+        low, high = side // 2, size - (side - side // 2)
+        if high < low:
+            low = high = (size - side) // 2 + side // 2
+        first.append(low)
+        last.append(high)
+    return tuple(first), tuple(last)
 
 
 def _drawn(

@@ -126,7 +126,7 @@ def _read(case: Case, plan: Plan, rng: np.random.Generator) -> TrainingCase:
     if weights is not None:
         plain = replace(plan, channels=("weights",), normalisations=(Identity(),))
         masses = prepare(weights, plain).image[0]
-    index = index_voxels(classes, rng, mask=prepared.mask, weights=masses)
+    index = index_voxels(classes, plan.patch, rng, mask=prepared.mask, weights=masses)
     return TrainingCase(torch.from_numpy(prepared.image), torch.from_numpy(classes), index)
 
 
