@@ -1,0 +1,120 @@
+"""A study in small: drawn heads, two classical methods and a U-Net, scored side by side."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medseg.classical import method
+from medseg.dataset import Dataset
+from medseg.evaluation import Scores, evaluate
+from medseg.io import write
+from medseg.learning.plan import make_plan
+from medseg.learning.training import Training, train
+from medseg.phantom import draw_cohort
+from medseg.segmenter import Segmenter
+from medseg.volume import Image, Labels
+
+_CASES = 20
+_LESION = 1
+_FLAIR = 1
+_METHODS = ("otsu", "region-growing", "unet")
+
+
+@dataclass(frozen=True, eq=False)
+class BrightestClass:
+    """Otsu's brightest class on one channel, as label 1."""
+
+    otsu: Segmenter
+    channel: int = _FLAIR
+
+    def segment(
+        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
+    ) -> Labels:
+        """Label the voxels above the highest threshold."""
+        found = self.otsu.segment(image.channel(self.channel), seeds, mask)
+        return Labels(found.array == found.array.max(), image.grid)
+
+
+@dataclass(frozen=True, eq=False)
+class GrownFromClick:
+    """Region growing on one channel."""
+
+    growing: Segmenter
+    channel: int = _FLAIR
+
+    def segment(
+        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
+    ) -> Labels:
+        """Grow the seeds."""
+        return self.growing.segment(image.channel(self.channel), seeds, mask)
+
+
+def demo(
+    folder: str | Path, minutes: float = 1.5, seed: int = 0, cases: int = _CASES
+) -> Mapping[str, Scores]:
+    """Draw a cohort, train on four fifths of it, and score three methods on the others.
+
+    Region growing is given a click: three voxels across in the middle of the lesion, taken
+    from the reference, as a user would set it. The others see the image alone.
+
+    Parameters
+    ----------
+    folder : path
+        Gets the drawn data, the run, and the predictions of each method.
+    minutes : float
+        For the training of the U-Net.
+    seed : int
+    cases : int
+        How many heads are drawn, at least 5.
+
+    Returns
+    -------
+    mapping of str to Scores
+        By the name of the method, over the cases that were held out.
+    """
+    if cases < 5:
+        raise ValueError(f"the demo holds every fifth case out, so it needs 5, got {cases}")
+    root = Path(folder)
+    if root.exists() and any(root.iterdir()):
+        raise FileExistsError(f"{root} exists already; clear it, or choose another folder")
+    draw_cohort(root / "data", cases, seed)
+    training, held_out = Dataset.read(root / "data").split()
+    plan = make_plan(training)
+    # Without validation cases: the held-out ones must not choose the weights they judge.
+    model = train(training, plan, Training(minutes=minutes, seed=seed), root / "run")
+    otsu, growing = BrightestClass(method("otsu", classes=4)), method("region-growing")
+    segmenters: tuple[Segmenter, ...] = (otsu, GrownFromClick(growing), model)
+    return {
+        name: _score(segmenter, held_out, root / name, clicked=segmenter is segmenters[1])
+        for name, segmenter in zip(_METHODS, segmenters, strict=True)
+    }
+
+
+def clear(folder: str | Path) -> None:
+    """Remove what an earlier demo left in `folder`, and nothing else."""
+    for name in ("data", "run", *_METHODS):
+        shutil.rmtree(Path(folder) / name, ignore_errors=True)
+
+
+def _score(segmenter: Segmenter, held_out: Dataset, folder: Path, *, clicked: bool) -> Scores:
+    total = Scores(())
+    for case in held_out.cases:
+        reference = case.labels(held_out.names)
+        predicted = segmenter.segment(case.image(), _click(reference) if clicked else None)
+        write(predicted, folder / f"{case.name}.nii.gz")
+        total = total + evaluate(predicted, reference, case.name)
+    return total
+
+
+def _click(reference: Labels) -> Labels:
+    """Seeds in a cube of three voxels about the voxel of the lesion nearest to its middle."""
+    voxels = np.argwhere(reference.mask(_LESION))
+    middle = voxels[np.argmin(np.linalg.norm(voxels - voxels.mean(axis=0), axis=1))]
+    array = np.zeros(reference.grid.shape, np.uint8)
+    array[tuple(slice(max(i - 1, 0), i + 2) for i in middle)] = _LESION
+    return Labels(array, reference.grid, reference.names)
