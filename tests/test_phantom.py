@@ -111,6 +111,7 @@ def test_files_are_stored_in_several_orientations_and_are_the_cases(tmp_path: Pa
     for seed, path in zip(seeds, sorted((tmp_path / "imagesTr").iterdir()), strict=True):
         stored, labels = read_image(path), read_labels(tmp_path / "labelsTr" / path.name)
         codes.add(orientation(stored.grid))
+        assert labels.grid.matches(stored.grid, tolerance=1e-6)
         image, lesion = draw_case(int(seed), SMALL)
         np.testing.assert_array_equal(reorient(stored).array, image.array)
         np.testing.assert_array_equal(reorient(labels).array, lesion.array)

@@ -160,6 +160,15 @@ def test_labels_twice_as_fine_are_each_voxel_twice() -> None:
     assert fine.names == {1: "one"}
 
 
+def test_halfway_between_two_labels_a_tilt_does_not_decide() -> None:
+    array = np.random.default_rng(0).integers(0, 9, (12, 12, 12))
+    straight = Grid.from_spacing(array.shape, (1, 2, 3))
+    expected = resample(Labels(array, straight), with_spacing(straight, (2, 4, 6))).array
+    tilted = Grid(array.shape, oblique_affine())
+    there = resample(Labels(array, tilted), with_spacing(tilted, (2, 4, 6))).array
+    np.testing.assert_array_equal(there, expected)
+
+
 def test_a_slice_can_be_put_on_a_thinner_grid() -> None:
     image = Image.from_array(np.arange(16.0).reshape(1, 4, 4, 1), (1, 1, 5))
     there = resample(image, with_spacing(image.grid, (1, 1, 1)))
