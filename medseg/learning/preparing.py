@@ -94,8 +94,8 @@ def resampled_classes(
     target = with_spacing(native, plan.spacing)
     if target.shape == native.shape:
         return classes
-    sampled = resample(Labels(classes, native), target).array
-    return sampled.astype(classes.dtype, copy=False)
+    # A copy: the arrays of volumes are read-only, and torch wants to own what it is given.
+    return np.array(resample(Labels(classes, native), target).array, classes.dtype)
 
 
 def at_native_size(slabs: Iterable[Slab], rows: int, shape: tuple[int, ...]) -> Iterator[Tensor]:
@@ -131,7 +131,8 @@ def at_native_size(slabs: Iterable[Slab], rows: int, shape: tuple[int, ...]) -> 
             yield _resized_rows(between, shape[1:])
         done = ready
         if done < len(lower):
-            drop = int(lower[done]) - first
+            # Where rows are left out, the next one that is needed may still be to come.
+            drop = min(int(lower[done]) - first, kept.shape[1])
             kept, first = kept[:, drop:], first + drop
 
 
