@@ -104,11 +104,14 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON knows them."""
         content = {field.name: getattr(self, field.name) for field in fields(self)}
-        return content | {
+        content |= {
             "network": network_to_json(self.network),
             "normalisations": [normalisation_to_json(n) for n in self.normalisations],
             "names": {str(label): name for label, name in self.names.items()},
         }
+        # With lists for tuples, or a plan would differ from itself read again.
+        plain: dict[str, Any] = json.loads(json.dumps(content))
+        return plain
 
     @classmethod
     def load(cls, path: Path) -> Plan:
