@@ -89,13 +89,15 @@ class Model:
                 f"{run.folder} holds no trained model: there is no {places[weights][0].name}; "
                 "train one with medseg train"
             )
-        model = cls.untrained(Plan.load(run.plan), device)
+        plan = Plan.load(run.plan)
+        with torch.random.fork_rng(devices=[]):  # random weights that are replaced at once
+            model = cls.untrained(plan, device)
         tensors, _ = load_tensors(found[0])
         try:
             model.network.load_state_dict(tensors)
         except RuntimeError as error:
             raise ValueError(f"{found[0]} does not fit {run.plan}: {error}") from error
-        return cls(model.network, model.plan, overlap)
+        return cls(model.network, plan, overlap)
 
     @property
     def device(self) -> torch.device:
