@@ -1,6 +1,7 @@
 """What all tests share: the folder of real data, and no CUDA tests where there is no GPU."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     if not torch.cuda.is_available():
         pytest.skip("this machine has no CUDA device")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread for torch: work as small as that of tests takes longer in more."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
