@@ -67,8 +67,7 @@ def prepare(image: Image, plan: Plan, mask: Labels | None = None) -> Prepared:
     if target.shape != turned.shape:
         array = _resized(array, target.shape)
         if inside is not None:
-            near = _resized(torch.from_numpy(inside)[None].float(), target.shape)
-            inside = (near[0] > 0).numpy()
+            inside = _touched(torch.from_numpy(inside), target.shape).numpy()
     return Prepared(array.numpy(), inside, turned)
 
 
@@ -148,3 +147,9 @@ def _resized(array: Tensor, shape: tuple[int, ...]) -> Tensor:
     """(C, ...) tensor resized linearly, the corners of its box staying put."""
     mode = {2: "bilinear", 3: "trilinear"}[len(shape)]
     return functional.interpolate(array[None], shape, mode=mode, align_corners=False)[0]
+
+
+def _touched(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """(...) mask at another size: the voxels that overlap with it, so that none is lost."""
+    pool = {2: functional.adaptive_max_pool2d, 3: functional.adaptive_max_pool3d}[len(shape)]
+    return pool(mask[None].float(), shape)[0] > 0
