@@ -131,7 +131,8 @@ class Model:
             outside = reorient(mask).array == 0
             array[:, outside] = 0
             array[0, outside] = 1
-        names = ("background", *(self.plan.names[label] for label in self.plan.labels[1:]))
+        named = (self.plan.names.get(label, f"label {label}") for label in self.plan.labels[1:])
+        names = ("background", *named)
         turned = Image(array, reorient(image).grid, names)
         return Image(reorient(turned, orientation(image.grid)).array, image.grid, names)
 
