@@ -15,8 +15,10 @@ from medseg.device import available_threads, free_memory
 from medseg.learning.model import Model
 from medseg.learning.plan import Plan
 from medseg.learning.preparing import Prepared, class_indices, prepare
+from medseg.segmenter import canonical
 
-_Made = tuple[Prepared, NDArray[np.unsignedinteger]]
+# What the network sees, the true classes and the mask, the last two on the native grid.
+_Made = tuple[Prepared, NDArray[np.unsignedinteger], NDArray[np.bool_] | None]
 
 
 class Validation:
@@ -46,10 +48,10 @@ class Validation:
         occurs is left out; without held-out cases there is nothing.
         """
         found: dict[str, list[float]] = {}
-        for prepared, truth in self._made():
+        for prepared, truth, inside in self._made():
             predicted = model.classes(prepared)
-            if prepared.mask is not None and prepared.mask.shape == truth.shape:
-                predicted = np.where(prepared.mask, predicted, 0)
+            if inside is not None:
+                predicted = np.where(inside, predicted, 0)
             for label, value in self._of_case(predicted, truth).items():
                 found.setdefault(label, []).append(value)
         means = {label: fmean(values) for label, values in found.items()}
@@ -62,9 +64,10 @@ class Validation:
             yield from map(self._read, self._cases)
 
     def _read(self, case: Case) -> _Made:
-        return prepare(case.image(), self._plan, case.mask()), class_indices(
-            case.labels(), self._plan
-        )
+        mask = case.mask()
+        prepared = prepare(case.image(), self._plan, mask)
+        inside = None if mask is None else canonical(mask) != 0
+        return prepared, class_indices(case.labels(), self._plan), inside
 
     def _of_case(
         self, predicted: NDArray[np.integer], truth: NDArray[np.integer]
