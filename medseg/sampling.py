@@ -95,17 +95,17 @@ def index_voxels(
             where = rng.choice(where, cap, replace=False, shuffle=False)
         return np.stack(np.unravel_index(where, shape), axis=1).astype(np.int32)
 
-    inside = None
+    inside = possible = None
     if mask is not None:
-        where_inside = np.flatnonzero(mask)
-        if not len(where_inside):
+        possible = np.flatnonzero(mask)
+        if not len(possible):
             raise ValueError("the mask is empty: there is no voxel to centre a patch on")
-        inside = kept(where_inside)
-        flat = np.where(mask.ravel(), flat, -1)
+        inside, flat = kept(possible), flat[possible]
     voxels, counts = {}, {}
-    for value in np.flatnonzero(np.bincount(flat[flat >= 0])).tolist():
+    for value in np.flatnonzero(np.bincount(flat)).tolist():
         where = np.flatnonzero(flat == value)
-        voxels[value], counts[value] = kept(where), len(where)
+        voxels[value] = kept(where if possible is None else possible[where])
+        counts[value] = len(where)
     weighted = None if weights is None else _drawn(weights, mask, cap, rng)
     first, last = _box(shape, patch)
     return VoxelIndex(shape, voxels, counts, first, last, inside, weighted)
