@@ -45,6 +45,8 @@ class MonaiNetwork:
         if len(multiple) != self.ndim:
             raise ValueError(f"multiple has {self.ndim} numbers, one an axis, got {multiple}")
         object.__setattr__(self, "multiple", multiple)
+        # Tuples, though JSON has lists, so that a config read from a file equals its original.
+        object.__setattr__(self, "parameters", {k: _fixed(v) for k, v in self.parameters.items()})
 
     @classmethod
     def planned(cls, topology: Topology, network: str) -> dict[str, Any]:
@@ -87,3 +89,7 @@ def _find(name: str) -> Any:
         if isinstance(value, type) and issubclass(value, nn.Module)
     }
     return pick(classes, name, "network of MONAI")
+
+
+def _fixed(value: Any) -> Any:
+    return tuple(map(_fixed, value)) if isinstance(value, list | tuple) else value
