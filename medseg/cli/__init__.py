@@ -76,6 +76,9 @@ def _shared(
     """Segment medical images, the classical way or with trained networks."""
     if threads is None and "OMP_NUM_THREADS" not in os.environ:
         use_threads(available_threads())
+    # Threads that wait for work sleep: spinning, they would take the cores from our own kernels
+    # and from whatever else runs on the machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not quiet:
         log.setLevel(logging.INFO)
     if not log.handlers:

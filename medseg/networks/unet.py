@@ -116,6 +116,9 @@ class _UNetModule(nn.Module):
             _CONV[config.ndim](config.features[level], classes, 1) for level in range(supervised)
         )
         self.apply(_initialise)
+        # Convolutions on the CPU take half the time in this layout, and their weights decide it.
+        layout = torch.channels_last if config.ndim == 2 else torch.channels_last_3d
+        self.to(memory_format=layout)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """Map (B, channels, ...) to logits (B, classes, ...); in training perhaps a list."""
