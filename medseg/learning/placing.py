@@ -131,9 +131,9 @@ def cut(
         target = _window(classes[None], middle, warp.patch)[0]
         return _window(image, middle, warp.patch), target.long()
     grid = _grid(middle, tuple(classes.shape), warp).to(image.device)[None]
-    warped = functional.grid_sample(image[None].float(), grid, align_corners=True)[0]
+    warped = functional.grid_sample(image[None].float(), grid, align_corners=False)[0]
     nearest = functional.grid_sample(
-        classes[None, None].float(), grid, mode="nearest", align_corners=True
+        classes[None, None].float(), grid, mode="nearest", align_corners=False
     )
     return warped, nearest[0, 0].long()
 
@@ -165,6 +165,6 @@ def _grid(centre: Sequence[int], shape: tuple[int, ...], warp: Warp) -> Tensor:
         smooth = functional.interpolate(bend[None], sides, mode=mode, align_corners=True)[0]
         voxels += smooth.movedim(0, -1)
     voxels += torch.tensor(centre, dtype=torch.float32)
-    # An axis of one voxel has no extent to be measured in: there, only coordinate 0 exists.
-    last = torch.tensor([max(size - 1, 1) for size in shape])
-    return (2 * voxels / last - 1).flip(-1)
+    # From edge to edge of the volume, not from centre to centre, between which a volume of one
+    # slice has no extent to be measured in.
+    return ((2 * voxels + 1) / torch.tensor(shape) - 1).flip(-1)
