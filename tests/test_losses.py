@@ -9,6 +9,7 @@ from torch import Tensor
 from medseg.learning import LOSSES
 from medseg.learning.losses import supervised
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = 3
 
 

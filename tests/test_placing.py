@@ -23,6 +23,7 @@ from medseg.learning.placing import (
 from medseg.networks.unet import UNet
 from medseg.sampling import SAMPLERS, index_voxels
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 PLACINGS: dict[str, Placing] = {
     "rotation": rotation,
     "scaling": scaling,
