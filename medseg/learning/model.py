@@ -159,13 +159,14 @@ class Model:
         """Logits of the native grid, some rows at a time; unless `exact`, up to a factor > 0."""
         volume = torch.from_numpy(prepared.image).to(self.device)
         mask = None if prepared.mask is None else torch.from_numpy(prepared.mask).to(self.device)
+        tile = self._tile(prepared.image.shape[1:])
         slabs = sweep(
             self._forward(),
             volume,
-            self.plan.patch,
+            tile,
             len(self.plan.labels),
             overlap=self.overlap,
-            batch=max(_BATCH_VOXELS // prod(self.plan.patch), 1),
+            batch=max(_BATCH_VOXELS // prod(tile), 1),
             mask=mask,
         )
         if tuple(volume.shape[1:]) != prepared.native.shape:
@@ -173,6 +174,14 @@ class Model:
             return
         for slab in slabs:
             yield slab.logits() if exact else slab.total
+
+    def _tile(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Sides of a tile: the patch, or a volume hardly larger, which then needs one pass."""
+        patch, axes = self.plan.patch, self.plan.axes
+        whole = tuple(
+            max(n, p) if k in axes else p for k, (n, p) in enumerate(zip(shape, patch, strict=True))
+        )
+        return whole if prod(whole) <= 2 * prod(patch) else patch
 
     def _forward(self) -> Callable[[Tensor], Tensor]:
         """Return the network on tiles with all axes of the volume, the slice axis of 2D too."""

@@ -269,7 +269,8 @@ def _patch(
     def rounded(sides: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
         multiple = topology(zooms, tuple(sides.tolist()), width=1, levels=_LEVELS).multiple
         pairs = zip(sides.tolist(), multiple, strict=True)
-        return tuple(-(-side // m) * m for side, m in pairs), multiple
+        # To the nearest multiple: rounding up would train on a third more voxels, all padding.
+        return tuple(max((side + m // 2) // m, 1) * m for side, m in pairs), multiple
 
     patch, multiple = rounded(size)
     while prod(patch) > _PATCH_VOXELS:
