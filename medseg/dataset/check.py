@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
 from medseg.dataset.case import Case
 from medseg.volume import BACKGROUND, Image, Labels, require_match
 
@@ -23,19 +27,26 @@ def problems_of(
         lines = [f"{case.name}: {path} is missing" for path in missing]
         return lines if case.reference else [*lines, f"{case.name}: it has no label map"]
     channels, known = expected
-    found: list[str] = []
-    image = labels = mask = None
-    try:
-        image = case.image(channels)
-    except (ValueError, OSError) as error:
-        found.append(f"{case.name}: {error}")
-    try:
-        labels, mask = case.labels(), case.mask()
-    except (ValueError, OSError) as error:
-        found.append(f"{case.name}: {error}")
+    reads = (lambda: case.image(channels), case.labels, case.mask, case.weights)
+    tried = [_tried(read) for read in reads]
+    found = [f"{case.name}: {problem}" for _, problem in tried if problem]
+    image, labels, mask, weights = (volume for volume, _ in tried)
     if labels is not None:
         found += _label_problems(case, labels, known, allow_empty=allow_empty)
-    return found + _place_problems(case, image, labels, mask)
+    if mask is not None and not mask.array.any():
+        found.append(f"{case.name}: the mask {case.mask_file} is empty")
+    if weights is not None and not (weights.array.min() >= 0 and weights.array.any()):
+        found.append(f"{case.name}: {case.weight_file} has weights below 0, or 0 throughout")
+    others = ((labels, case.reference), (mask, case.mask_file), (weights, case.weight_file))
+    return found + [f"{case.name}: {problem}" for problem in _place_problems(image, others)]
+
+
+def _tried(read: Callable[[], Any]) -> tuple[Any, str]:
+    """What `read` gives, or None and what is wrong."""
+    try:
+        return read(), ""
+    except (ValueError, OSError) as error:
+        return None, str(error)
 
 
 def _label_problems(
@@ -55,15 +66,13 @@ def _label_problems(
 
 
 def _place_problems(
-    case: Case, image: Image | None, labels: Labels | None, mask: Labels | None
+    image: Image | None, others: Sequence[tuple[Image | Labels | None, Path | None]]
 ) -> list[str]:
     found = []
-    for volume, path in ((labels, case.reference), (mask, case.mask_file)):
+    for volume, path in others:
         if image is not None and volume is not None:
             try:
                 require_match(image.grid, volume.grid, str(path))
             except ValueError as error:
-                found.append(f"{case.name}: {error}")
-    if mask is not None and not mask.array.any():
-        found.append(f"{case.name}: the mask {case.mask_file} is empty")
+                found.append(str(error))
     return found

@@ -107,9 +107,10 @@ class Dataset:
         Raises
         ------
         ValueError
-            One line a problem: a file that is missing or damaged, a label on another grid
-            than its image, a label that `names` does not have, a label map without any
-            label (unless `allow_empty`), NaN or infinite voxels, another number of channels.
+            One line a problem: a file that is missing or damaged, labels, mask or weights on
+            another grid than their image, a label that `names` does not have, a label map
+            without any label (unless `allow_empty`), an empty mask, weights below 0, NaN or
+            infinite voxels, another number of channels.
         """
         with ThreadPoolExecutor(available_threads()) as pool:
             found = list(
