@@ -72,8 +72,9 @@ def place_outputs(cases: Collection[Case], output: str | Path) -> Callable[[str]
     def place(name: str) -> Path:
         return path if is_file else path / f"{name}.nii.gz"
 
+    files = {file.resolve() for case in cases for file in case.files()}
     for case in cases:
-        if place(case.name).resolve() in {file.resolve() for file in case.files()}:
+        if place(case.name).resolve() in files:
             raise ValueError(
                 f"{place(case.name)} is an input and would be overwritten; choose another output"
             )
