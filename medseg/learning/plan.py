@@ -168,7 +168,7 @@ def make_plan(
         A name in `NETWORKS`, or monai:NAME.
     ndim : int, optional
         2 for a 2D network on 3D volumes, which it takes slice by slice along the coarsest
-        axis; by default, as many as the volumes have.
+        axis, or the one that has a single slice; by default, as many as the volumes have.
     settings : mapping, optional
         What is to be otherwise: fields of the plan (spacing, patch, mirror), and fields of
         the network as "network.features".
@@ -180,34 +180,25 @@ def make_plan(
     ValueError
         If the data set has problems, or a setting is unknown.
     """
+    if not dataset.cases:
+        raise ValueError("a plan is made from at least one case, the data set has none")
     dataset.check(allow_empty=allow_empty)
     with ThreadPoolExecutor(available_threads()) as pool:
         surveys = list(pool.map(_survey, dataset.cases))
-    wanted = dict(settings or {})
-    of_network = {
-        key.removeprefix("network."): wanted.pop(key)
-        for key in list(wanted)
-        if key.startswith("network.")
-    }
-    if unknown := wanted.keys() - {"spacing", "patch", "mirror"}:
-        raise ValueError(
-            f"a plan has no setting {', '.join(sorted(unknown))}; it has spacing, patch, mirror "
-            "and those of the network, as network.features"
-        )
-    spacing = tuple(
-        wanted.get("spacing", np.median([s.spacing for s in surveys], axis=0).round(6).tolist())
+    wanted, of_network = _settings(settings or {}, len(surveys[0].shape))
+    spacing = wanted.get("spacing") or tuple(
+        np.median([survey.spacing for survey in surveys], axis=0).round(6).tolist()
     )
-    sizes = [np.array(s.shape) * s.spacing / spacing for s in surveys]
-    slice_axis = _slice_axis(spacing, ndim)
-    patch = _patch(spacing, np.median(sizes, axis=0), slice_axis)
-    if "patch" in wanted:
-        patch = tuple(int(side) for side in wanted["patch"])
-    axes = tuple(axis for axis, side in enumerate(patch) if side > 1)
+    sizes = [np.array(survey.shape) * survey.spacing / spacing for survey in surveys]
+    median = np.median(sizes, axis=0)
+    patch = wanted.get("patch") or _patch(spacing, median, _slice_axis(spacing, median, ndim))
+    axes = _network_axes(patch, ndim)
+    features = of_network.get("features")
     shape = topology(
         tuple(spacing[axis] for axis in axes),
         tuple(patch[axis] for axis in axes),
         width=_WIDTH,
-        levels=_LEVELS,
+        levels=len(features) if isinstance(features, list | tuple) else _LEVELS,
     )
     names = dict(dataset.names) or _found_names(surveys)
     channels = dataset.channels or tuple(f"channel {k}" for k in range(surveys[0].channels))
@@ -219,7 +210,31 @@ def make_plan(
         patch=patch,
         labels=(BACKGROUND, *sorted(names)),
         names=names,
-        mirror=tuple(int(axis) for axis in wanted.get("mirror", ())),
+        mirror=wanted.get("mirror", ()),
+    )
+
+
+def _settings(
+    settings: Mapping[str, Any], axes: int
+) -> tuple[dict[str, tuple[Any, ...]], dict[str, Any]]:
+    """Settings of the plan, checked, and those of its network."""
+    network = {key: value for key, value in settings.items() if key.startswith("network.")}
+    plan = {key: value for key, value in settings.items() if key not in network}
+    if unknown := plan.keys() - {"spacing", "patch", "mirror"}:
+        raise ValueError(
+            f"a plan has no setting {', '.join(sorted(unknown))}; it has spacing, patch, mirror "
+            "and those of the network, as network.features"
+        )
+    for key, value in plan.items():
+        numbers = isinstance(value, list | tuple) and all(isinstance(x, int | float) for x in value)
+        if key == "mirror" and not numbers:
+            raise ValueError(f"plan.mirror is a list of axes, got {value!r}")
+        if key != "mirror" and not (numbers and len(value) == axes and min(value) > 0):
+            raise ValueError(f"plan.{key} is a list of {axes} numbers over 0, got {value!r}")
+    kinds = {"spacing": float, "patch": int, "mirror": int}
+    return (
+        {key: tuple(map(kinds[key], value)) for key, value in plan.items()},
+        {key.removeprefix("network."): value for key, value in network.items()},
     )
 
 
@@ -246,7 +261,7 @@ def _survey(case: Case) -> _Survey:
     )
 
 
-def _slice_axis(spacing: tuple[float, ...], ndim: int | None) -> int | None:
+def _slice_axis(spacing: tuple[float, ...], median: np.ndarray, ndim: int | None) -> int | None:
     n = len(spacing)
     if ndim in (None, n):
         return None
@@ -254,7 +269,18 @@ def _slice_axis(spacing: tuple[float, ...], ndim: int | None) -> int | None:
         raise ValueError(
             f"{n}D volumes take networks of {' or '.join('23'[: n - 1])} axes, got ndim={ndim}"
         )
-    return int(np.argmax(spacing))
+    # A picture stored as a volume is one slice, whatever spacing its header gives to it.
+    thin = np.flatnonzero(np.rint(median) <= 1)
+    return int(thin[0]) if len(thin) == 1 else int(np.argmax(spacing))
+
+
+def _network_axes(patch: tuple[int, ...], ndim: int | None) -> tuple[int, ...]:
+    axes = tuple(axis for axis, side in enumerate(patch) if side > 1)
+    if len(axes) < 2:
+        raise ValueError(f"plan.patch has at least two sides over 1, got {patch}")
+    if ndim not in (None, len(axes)):
+        raise ValueError(f"a {ndim}D network needs a patch with {ndim} sides over 1, got {patch}")
+    return axes
 
 
 def _patch(
