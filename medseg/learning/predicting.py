@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,11 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     """
     channels = len(model.plan.channels)
     cases = {case.name: case for case in find_cases(inputs, channels)}
+    place = place_outputs(cases.values(), output)
+    if probabilities:
+        first, step = shard or (0, 1)
+        files = [_beside(place(name)) for name in list(cases)[first::step]]
+        _require_room(files, cases.values(), existing)
 
     def work(case: Case, path: Path) -> None:
         image, mask = case.image(channels, nan), case.mask()
@@ -62,7 +67,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     return over_cases(
         work,
         cases,
-        place_outputs(cases.values(), output),
+        place,
         existing=existing,
         shard=shard,
         what="predicting",
@@ -83,3 +88,15 @@ def write_probabilities(probabilities: Image, path: Path) -> None:
 def _beside(path: Path) -> Path:
     stem = path.name[: len(path.name) - len(suffix_of(path))]
     return path.with_name(f"{stem}_probabilities.nii.gz")
+
+
+def _require_room(files: Sequence[Path], cases: Collection[Case], existing: Existing) -> None:
+    """Refuse files in the place of an input, or of what exists and is not to be replaced."""
+    inputs = {file.resolve() for case in cases for file in case.files()}
+    for file in files:
+        if file.resolve() in inputs:
+            raise ValueError(f"{file} is an input and would be overwritten; choose another output")
+        if existing == "refuse" and file.exists():
+            raise FileExistsError(
+                f"{file} exists already; replace with --overwrite, or choose another output"
+            )
