@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def draw_curve(log: Path, picture: Path) -> None:
     minutes = max(x for points in curves.values() for x, _ in points)
     top = max(1.0, *(y for points in curves.values() for _, y in points))
     _draw_axes(pen, minutes, top)
-    for (name, points), colour in zip(curves.items(), _COLOURS, strict=False):
+    for (name, points), colour in zip(curves.items(), cycle(_COLOURS), strict=False):
         pixels = [_place(x / minutes, y / top) for x, y in points]
         pen.line(pixels, fill=colour, width=4, joint="curve")
         if name != "loss":
@@ -85,7 +86,7 @@ def _draw_axes(pen: ImageDraw, minutes: float, top: float) -> None:
 
 def _draw_legend(pen: ImageDraw, last: dict[str, float]) -> None:
     x, y = _MARGIN, 18
-    for (name, value), colour in zip(last.items(), _COLOURS, strict=False):
+    for (name, value), colour in zip(last.items(), cycle(_COLOURS), strict=False):
         text = f"{name} {value:.3f}"
         if x + pen.textlength(text) + 60 > _SIZE[0]:
             x, y = _MARGIN, y + _FONT + 8
