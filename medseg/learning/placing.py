@@ -62,9 +62,7 @@ Placing = Callable[[Warp, np.random.Generator], Warp]
 
 
 def rotation(warp: Warp, rng: np.random.Generator) -> Warp:
-    """Turn about each axis, in half of the patches, by up to 20 degrees."""
-    if rng.random() >= 0.5:
-        return warp
+    """Turn about each axis by up to 20 degrees."""
     n = len(warp.patch)
     for a in range(n):
         for b in range(a + 1, n):
@@ -81,9 +79,7 @@ def rotation(warp: Warp, rng: np.random.Generator) -> Warp:
 
 
 def scaling(warp: Warp, rng: np.random.Generator) -> Warp:
-    """Make the content larger or smaller, in half of the patches."""
-    if rng.random() >= 0.5:
-        return warp
+    """Make the content larger or smaller."""
     factor = np.exp(rng.uniform(*np.log(_SCALES)))
     return warp.then(np.eye(len(warp.patch)) / factor)
 
@@ -130,12 +126,34 @@ def cut(
     if warp.still:
         target = _window(classes[None], middle, warp.patch)[0]
         return _window(image, middle, warp.patch), target.long()
-    grid = _grid(middle, tuple(classes.shape), warp).to(image.device)[None]
-    warped = functional.grid_sample(image[None].float(), grid, align_corners=False)[0]
-    nearest = functional.grid_sample(
-        classes[None, None].float(), grid, mode="nearest", align_corners=False
-    )
-    return warped, nearest[0, 0].long()
+    voxels = _sources(middle, warp)
+    image, classes, first = _around(voxels, image, classes)
+    grid = _grid(voxels - first, tuple(classes.shape)).to(image.device)[None]
+    present = torch.bincount(classes.reshape(-1).long())[1:].nonzero()[:, 0] + 1
+    masks = classes == present.reshape(-1, *[1] * classes.ndim)
+    # Interpolated like the image, masks keep smooth borders where the nearest voxel gives steps.
+    sampled = functional.grid_sample(
+        torch.cat([image.float(), masks.float()])[None], grid, align_corners=False
+    )[0]
+    shares = sampled[len(image) :]
+    background = 1 - shares.sum(0, keepdim=True)
+    values = functional.pad(present, (1, 0))
+    return sampled[: len(image)], values[torch.cat([background, shares]).argmax(0)]
+
+
+def _around(voxels: Tensor, image: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Crop a volume to the voxels that interpolation will touch; also where the crop begins."""
+    n = classes.ndim
+    low, high = voxels.reshape(-1, n).amin(0).floor(), voxels.reshape(-1, n).amax(0).ceil()
+    first = torch.zeros(n)
+    for axis, size in enumerate(classes.shape):
+        # One voxel at least, where the patch lies wholly outside.
+        start = min(max(int(low[axis]), 0), size - 1)
+        stop = max(min(int(high[axis]) + 1, size), start + 1)
+        image = image.narrow(axis + 1, start, stop - start)
+        classes = classes.narrow(axis, start, stop - start)
+        first[axis] = start
+    return image, classes, first
 
 
 def _window(volume: Tensor, centre: Sequence[int], patch: Sequence[int]) -> Tensor:
@@ -151,8 +169,8 @@ def _window(volume: Tensor, centre: Sequence[int], patch: Sequence[int]) -> Tens
     return functional.pad(inside, pads) if any(pads) else inside
 
 
-def _grid(centre: Sequence[int], shape: tuple[int, ...], warp: Warp) -> Tensor:
-    """(*patch, n) coordinates as `grid_sample` wants them: last axis first, in [-1, 1]."""
+def _sources(centre: Sequence[int], warp: Warp) -> Tensor:
+    """(*patch, n) coordinates, in voxels of the volume, from which the patch is read."""
     sides = warp.patch
     offsets = torch.meshgrid(*(torch.arange(p) - p // 2 for p in sides), indexing="ij")
     spacing = np.array(warp.spacing)
@@ -164,7 +182,11 @@ def _grid(centre: Sequence[int], shape: tuple[int, ...], warp: Warp) -> Tensor:
         mode = {2: "bicubic", 3: "trilinear"}[len(sides)]
         smooth = functional.interpolate(bend[None], sides, mode=mode, align_corners=True)[0]
         voxels += smooth.movedim(0, -1)
-    voxels += torch.tensor(centre, dtype=torch.float32)
+    return voxels + torch.tensor(centre, dtype=torch.float32)
+
+
+def _grid(voxels: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Coordinates as `grid_sample` wants them: last axis first, in [-1, 1]."""
     # From edge to edge of the volume, not from centre to centre, between which a volume of one
     # slice has no extent to be measured in.
     return ((2 * voxels + 1) / torch.tensor(shape) - 1).flip(-1)

@@ -296,7 +296,7 @@ def _patch(
         multiple = topology(zooms, tuple(sides.tolist()), width=1, levels=_LEVELS).multiple
         pairs = zip(sides.tolist(), multiple, strict=True)
         # To the nearest multiple: rounding up would train on a third more voxels, all padding.
-        return tuple(max((side + m // 2) // m, 1) * m for side, m in pairs), multiple
+        return tuple(max((side + (m - 1) // 2) // m, 1) * m for side, m in pairs), multiple
 
     patch, multiple = rounded(size)
     while prod(patch) > _PATCH_VOXELS:
