@@ -1,0 +1,49 @@
+"""What the README says of medseg is what medseg says of itself."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from medseg.classical import METHODS
+from medseg.learning import AUGMENTATIONS, LOSSES
+from medseg.metrics import METRICS
+from medseg.networks import NETWORKS
+from medseg.registry import Registry
+from medseg.sampling import SAMPLERS
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+REGISTRIES = {
+    "method": METHODS,
+    "network": NETWORKS,
+    "loss": LOSSES,
+    "sampler": SAMPLERS,
+    "augmentation": AUGMENTATIONS,
+    "metric": METRICS,
+}
+
+
+def table(kind: str, registry: Registry) -> str:
+    """The rows that the README should have."""
+    rows = [f"| `{name}` | {registry.summary(name)} |" for name in registry]
+    return "\n".join([f"| {kind} | what it is |", "|---|---|", *rows])
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_tables_are_those_of_the_registries(kind: str) -> None:
+    expected = table(kind, REGISTRIES[kind])
+    assert expected in README, f"put this table into the README:\n{expected}"
+
+
+def test_both_commands_use_the_pinned_versions() -> None:
+    assert "pip install -c .ci/constraints.txt -e . && medseg demo" in README
+    assert "pip install -c .ci/constraints.txt -e '.[test]' && pytest" in README
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    from medseg.cli import app
+
+    known = {command.callback.__name__ for command in app.registered_commands}
+    named = set(re.findall(r"^\$? ?medseg ([a-z-]+)", README, flags=re.MULTILINE))
+    assert named
+    assert named <= known
