@@ -67,15 +67,24 @@ class Checkpoint:
             for name, tensor in tensors.items()
             if name.startswith(_NETWORK)
         }
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         states: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith(_OPTIMIZER):
-                number, _, key = name.removeprefix(_OPTIMIZER).partition(".")
-                states.setdefault(int(number), {})[key] = tensor
         groups = optimizer.state_dict()["param_groups"]
         try:
+            for name, tensor in tensors.items():
+                if name.startswith(_OPTIMIZER):
+                    number, _, key = name.removeprefix(_OPTIMIZER).partition(".")
+                    state = states.setdefault(int(number), {})
+                    state[key] = _laid_out_as(parameters[int(number)], tensor)
             network.load_state_dict(weights)
             optimizer.load_state_dict({"state": states, "param_groups": groups})
             return cls(**facts)
-        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        except (RuntimeError, ValueError, TypeError, LookupError) as error:
             raise ValueError(f"{path} does not fit the plan beside it: {error}") from error
+
+
+def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Copy of a state with the strides of its parameter, which a fused optimiser relies on."""
+    if tensor.shape != parameter.shape:
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
