@@ -24,6 +24,8 @@ from medseg.learning.batches import Batches
 from medseg.learning.run import Run
 from medseg.learning.validation import Validation
 from medseg.learning.weights import load_tensors
+from medseg.networks.from_monai import MonaiNetwork
+from medseg.networks.unet import UNet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,6 +47,16 @@ def test_interrupted_and_resumed_gives_the_same_weights(data: Dataset, tmp_path:
     train(data, ball_plan(), training, tmp_path / "stopped", validation=data)
     assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
     assert Run(tmp_path / "whole").best.read_bytes() == Run(tmp_path / "stopped").best.read_bytes()
+
+
+def test_dropout_goes_on_where_it_stopped(data: Dataset, tmp_path: Path) -> None:
+    parameters = {"features": (4,) * 6, "dropout": 0.3}
+    plan = ball_plan(network=MonaiNetwork("BasicUNet", 3, (16,) * 3, parameters))
+    train(data, plan, ball_training(steps=3), tmp_path / "whole")
+    with interrupted_at(2), pytest.raises(KeyboardInterrupt):
+        train(data, plan, ball_training(steps=3), tmp_path / "stopped")
+    train(data, plan, ball_training(steps=3), tmp_path / "stopped")
+    assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
 
 
 DYING = """
@@ -159,6 +171,14 @@ def test_a_truncated_checkpoint_is_refused(data: Dataset, tmp_path: Path, share:
     checkpoint.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ValueError, match=r"checkpoint\.safetensors is damaged"):
         train(data, ball_plan(), ball_training(steps=2), tmp_path / "run")
+
+
+def test_the_checkpoint_of_another_network_is_refused(data: Dataset, tmp_path: Path) -> None:
+    train(data, ball_plan(), ball_training(steps=1), tmp_path / "a")
+    train(data, ball_plan(network=UNet(3, (4, 4, 4))), ball_training(steps=1), tmp_path / "b")
+    Run(tmp_path / "b").checkpoint.replace(Run(tmp_path / "a").checkpoint)
+    with pytest.raises(ValueError, match="does not fit the plan beside it"):
+        train(data, ball_plan(), ball_training(steps=2), tmp_path / "a")
 
 
 # By the clock
