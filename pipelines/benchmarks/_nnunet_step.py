@@ -93,7 +93,7 @@ def make_trainer(work: Path, batch: int) -> Any:
     return trainer
 
 
-def in_bfloat16(trainer: Any, batch: dict) -> None:
+def in_bfloat16(trainer: Any, batch: dict[str, Any]) -> None:
     """One step in a precision that its loop does not offer on a CPU."""
     import torch
 
