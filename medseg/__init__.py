@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from medseg.evaluation import DEFAULT_METRICS, Scores, evaluate, evaluate_cases
     from medseg.io import read_image, read_labels, write
     from medseg.learning.model import Model
-    from medseg.learning.plan import Plan, make_plan
+    from medseg.learning.plan import Plan
+    from medseg.learning.planning import make_plan
     from medseg.learning.predicting import predict
     from medseg.learning.training import Training, train
     from medseg.metrics import METRICS
@@ -36,7 +37,7 @@ _HOME = {
     "write": "medseg.io",
     "Model": "medseg.learning.model",
     "Plan": "medseg.learning.plan",
-    "make_plan": "medseg.learning.plan",
+    "make_plan": "medseg.learning.planning",
     "predict": "medseg.learning.predicting",
     "Training": "medseg.learning.training",
     "train": "medseg.learning.training",

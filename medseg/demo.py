@@ -13,7 +13,7 @@ from medseg.classical import method
 from medseg.dataset import Dataset
 from medseg.evaluation import Scores, evaluate
 from medseg.io import write
-from medseg.learning.plan import make_plan
+from medseg.learning.planning import make_plan
 from medseg.learning.training import Training, train
 from medseg.phantom import draw_cohort
 from medseg.segmenter import Segmenter

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from medseg import Case, Dataset, Grid, Image, Labels, Plan, make_plan, reorient, write
 from medseg.intensity import Identity, Window, ZScore
-from medseg.learning.plan import _PATCH_VOXELS, _patch
+from medseg.learning.planning import _PATCH_VOXELS, _patch
 from medseg.networks.from_monai import MonaiNetwork
 from medseg.networks.topology import topology
 from medseg.networks.unet import UNet

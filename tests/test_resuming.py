@@ -90,7 +90,7 @@ def test_killed_and_resumed_gives_the_same_weights_and_log(tmp_path: Path) -> No
     arguments = (str(Path(__file__).parent), str(tmp_path / "data"), str(tmp_path / "killed"))
     killed = subprocess.run([sys.executable, "-c", DYING, *arguments], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert log_of(tmp_path / "killed")[-1]["step"] == 5
+    assert log_of(tmp_path / "killed")[-1]["step"] in (4, 5)  # beyond the checkpoint
     training = ball_training(augmentations=EVERYTHING)
     for name in ("killed", "whole"):
         train(data, ball_plan(), training, tmp_path / name, validation=data)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medseg.tiling import lattice, sweep
+from medseg.tiling import lattice, most_likely, sweep
 
 
 def whole(*arguments: object, **options: object) -> Tensor:
@@ -113,6 +113,14 @@ def test_lattice_covers_every_voxel(overlap: float) -> None:
 def test_refuses_an_overlap_of_one() -> None:
     with pytest.raises(ValueError, match=r"share in \[0, 1\), got 1"):
         lattice((8,), (4,), 1)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5, 300])
+def test_most_likely_is_the_first_of_the_highest(classes: int) -> None:
+    logits = torch.randint(0, 4, (classes, 7, 5), generator=torch.manual_seed(0)).float()
+    before = logits.clone()
+    np.testing.assert_array_equal(most_likely(logits), logits.numpy().argmax(0))
+    torch.testing.assert_close(logits, before)
 
 
 @pytest.mark.cuda

@@ -12,7 +12,7 @@ from medseg.learning.run import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TINY = ("--set", "network.features=[4,8,8]", "--set", "batch=2", "--set", "precision=float32")
+TINY = ("--set", "network.features=[4,8]", "--set", "batch=2", "--set", "precision=float32")
 
 
 def test_the_command_trains_and_says_how_to_go_on(

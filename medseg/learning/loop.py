@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,52 +54,90 @@ def run_to_end(
 ) -> None:
     """Update the network until the budget is spent; validate and save on the way."""
     run, state, budget = session.run, session.state, session.budget
-    network = session.model.network
+    share = budget.share(state.step)
+    if share >= 1 and state.validated == training.validations and run.last.is_file():
+        return  # it is finished
     state.precision = state.precision or _precision(session, training.precision)
+    # A finished training that was given a larger budget has validations before it again.
+    state.validated = min(state.validated, int(share * training.validations))
     _begin_log(run, state.step)
-    saved, reported, losses = time.monotonic(), budget.share(state.step), list[Tensor]()
-    with progress(f"training {run.folder.name}") as bar:
-        try:
-            while (share := budget.share(state.step)) < 1:
-                for group in session.optimizer.param_groups:
-                    group["lr"] = training.learning_rate * _rate(share, training.warm_up)
-                losses.append(_update(session, training.seed))
-                state.step += 1
-                if share - reported >= 1 / _REPORTS:
-                    loss, losses, reported = float(torch.stack(losses).mean()), [], share
-                    _log(run, step=state.step, seconds=budget.seconds, share=share, loss=loss)
-                    bar.update(share, f"loss {loss:.3f}  {_told(state)}")
-                if share >= (state.validated + 1) / training.validations:
-                    _validate(session)
-                    after_validation(run)
-                if time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS:
-                    _save(session)
-                    saved = time.monotonic()
-        except KeyboardInterrupt:
-            _save(session)
-            log.warning("stopped at step %d; the same command goes on from there", state.step)
-            raise
-        if state.validated < training.validations:
-            state.validated = training.validations - 1  # a late start may have skipped some
-            _validate(session)
-        save_tensors(network.state_dict(), run.last, {"step": state.step})
-        _save(session)
-        after_validation(run)
+    saved, reported, losses = time.monotonic(), share, list[Tensor]()
+    with progress(f"training {run.folder.name}") as bar, _Batches(session) as batches:
+        while (share := budget.share(state.step)) < 1:
+            for group in session.optimizer.param_groups:
+                group["lr"] = training.learning_rate * _rate(share, training.warm_up)
+            losses.append(_step(session, batches, training.seed))
+            if share - reported >= 1 / _REPORTS:
+                loss, losses, reported = float(torch.stack(losses).mean()), [], share
+                _log(run, step=state.step, seconds=budget.seconds, share=share, loss=loss)
+                bar.update(share, f"loss {loss:.3f}  {_told(state)}")
+            if share >= (state.validated + 1) / training.validations:
+                _validate(session)
+                after_validation(run)
+            if time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS:
+                _save(session)
+                saved = time.monotonic()
+    _save(session)
+    state.validated = training.validations - 1  # the last one is due, whichever were missed
+    _validate(session)
+    save_tensors(session.model.network.state_dict(), run.last, {"step": state.step})
+    _save(session)
+    after_validation(run)
     log.info("%d steps in %.0f s  %s", state.step, budget.seconds, _told(state))
 
 
-def _update(session: Session, seed: int) -> Tensor:
-    """One step of the optimiser; its loss stays on the device, so that nothing waits for it."""
-    network, device = session.model.network, session.model.device
-    step, precision = session.state.step, getattr(torch, session.state.precision)
-    torch.manual_seed(seed * 1_000_003 + step)  # for dropout; a training that goes on repeats it
-    images, targets = session.batches.at(step, device)
-    network.train()
-    loss = _forward(network, session.loss, images, targets, precision)
+class _Batches:
+    """The batch of each step, the next one being made while this one is used."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._pool = ThreadPoolExecutor(1, "medseg-batches")
+        self._coming: dict[int, Future[tuple[Tensor, Tensor]]] = {}
+
+    def __enter__(self) -> _Batches:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def take(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images and targets of a step."""
+        coming = self._coming.pop(step, None) or self._ask(step)
+        self._coming[step + 1] = self._ask(step + 1)
+        return coming.result()
+
+    def _ask(self, step: int) -> Future[tuple[Tensor, Tensor]]:
+        return self._pool.submit(self._session.batches.at, step, self._session.model.device)
+
+
+def _step(session: Session, batches: _Batches, seed: int) -> Tensor:
+    """Update once. Interrupted, it saves a checkpoint, if the weights are those of a step."""
+    state, whole = session.state, True
+    try:
+        images, targets = batches.take(state.step)
+        # For dropout; a training that goes on draws the same.
+        torch.manual_seed(seed * 1_000_003 + state.step)
+        loss = _gradients(session, images, targets)
+        whole = False
+        session.optimizer.step()
+        state.step += 1
+        whole = True
+    except KeyboardInterrupt:
+        if whole:
+            _save(session)
+        log.warning("stopped at step %d; the same command goes on from there", state.step)
+        raise
+    return loss
+
+
+def _gradients(session: Session, images: Tensor, targets: Tensor) -> Tensor:
+    """Loss, whose gradients are left at the weights; it stays on the device, so nothing waits."""
+    network = session.model.network.train()
     session.optimizer.zero_grad(set_to_none=True)
+    precision = getattr(torch, session.state.precision)
+    loss = _forward(network, session.loss, images, targets, precision)
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), _LONGEST_GRADIENT)
-    session.optimizer.step()
     return loss.detach()
 
 
@@ -121,13 +160,13 @@ def _rate(share: float, warm_up: float) -> float:
 def _validate(session: Session) -> None:
     """Measure the Dice of the held-out cases, and keep the weights if they are the best."""
     state, run = session.state, session.run
-    state.validated += 1
     began = time.monotonic()
     dice = session.validation.dice(session.model)
+    state.validated += 1
     if not dice:
         return
     # So long will the last validation take, with some room to write the files.
-    session.budget.reserve(1.1 * (time.monotonic() - began) + 2)
+    session.budget.reserve(1.1 * (time.monotonic() - began) + 5)
     state.latest = dice["mean"]
     _log(run, step=state.step, seconds=session.budget.seconds, dice=dice)
     if state.latest > state.best:
@@ -152,7 +191,9 @@ def _log(run: Run, **facts: object) -> None:
 
 def _begin_log(run: Run, step: int) -> None:
     """Forget what was logged after the step from which training goes on."""
-    lines = run.log.read_text(encoding="utf-8").splitlines() if run.log.is_file() else []
+    text = run.log.read_text(encoding="utf-8") if run.log.is_file() else ""
+    # The last line may be half there, where the power went.
+    lines = text[: text.rfind("\n") + 1].splitlines()
     kept = [line for line in lines if json.loads(line)["step"] <= step] if step else []
     replace_file(run.log, "".join(f"{line}\n" for line in kept))
 

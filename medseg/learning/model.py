@@ -20,7 +20,7 @@ from medseg.learning.preparing import Prepared, at_native_size, prepare
 from medseg.learning.run import Run
 from medseg.learning.weights import load_tensors
 from medseg.segmenter import in_place_of, require_place
-from medseg.tiling import sweep
+from medseg.tiling import most_likely, sweep
 from medseg.volume import Image, Labels, orientation, reorient
 
 # Tiles of small patches go through the network together, up to so many voxels.
@@ -143,12 +143,11 @@ class Model:
 
     def classes(self, prepared: Prepared) -> NDArray[np.uint8 | np.uint16]:
         """Most probable class at each voxel of the native grid, in canonical orientation."""
-        dtype = torch.uint8 if len(self.plan.labels) <= 256 else torch.int16
         with self._inference():
             logits = self._logits(prepared, exact=False)
-            parts = [some.argmax(0).to(dtype).cpu() for some in logits]
+            parts = [most_likely(some).cpu() for some in logits]
         found: NDArray = torch.cat(parts).numpy()
-        return found.view(np.uint8 if dtype == torch.uint8 else np.uint16)
+        return found.view(np.uint8 if found.dtype == np.uint8 else np.uint16)
 
     def _require(self, image: Image, seeds: Labels | None, mask: Labels | None) -> None:
         if seeds is not None:

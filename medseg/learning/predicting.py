@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medseg import device as devices
 from medseg.cohort import Existing, Outcome, over_cases
 from medseg.dataset import Case, find_cases, place_outputs
 from medseg.io import suffix_of, write, write_nifti
@@ -47,6 +48,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     FileNotFoundError, FileExistsError, ValueError
         If inputs are missing, outputs exist, or the only case can't be segmented.
     """
+    devices.keep_freed_memory()
     channels = len(model.plan.channels)
     cases = {case.name: case for case in find_cases(inputs, channels)}
     place = place_outputs(cases.values(), output)

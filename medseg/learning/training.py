@@ -142,6 +142,8 @@ def train(
     ValueError
         If `folder` holds another training, or a case can't be used.
     """
+    if not dataset.cases:
+        raise ValueError("training needs at least one case, got an empty data set")
     run, device = Run(Path(folder)), devices.resolve(training.device)
     budget = Budget(training.minutes, training.steps)
     devices.keep_freed_memory()
@@ -194,7 +196,7 @@ def _claim(run: Run, plan: Plan, training: Training) -> None:
                 f"{run.folder} holds a training with another {', '.join(differing)}; go on with "
                 "the same settings, choose another folder, or overwrite it"
             )
-    elif run.folder.exists() and any(run.folder.iterdir()):
+    elif run.folder.exists() and set(run.folder.iterdir()) - {run.plan, run.training}:
         raise ValueError(f"{run.folder} is not empty and holds no training; choose another folder")
     plan.save(run.plan)
     replace_file(run.training, json.dumps(wanted, indent=2) + "\n")

@@ -39,9 +39,9 @@ def topology(
 ) -> Topology:
     """Halve each axis while it is long enough and its voxels are not much coarser than others.
 
-    The rule of nnU-Net: an axis is halved while it has at least 8 voxels and its spacing is
-    less than twice the finest; its kernel is 3 as soon as its spacing is less than twice the
-    finest, 1 before.
+    The rule of nnU-Net: an axis is halved while it has at least 8 voxels (12, where it is the
+    only one) and its spacing is less than twice the finest; its kernel is 3 as soon as its
+    spacing is less than twice the finest, 1 before.
 
     Parameters
     ----------
@@ -68,6 +68,8 @@ def topology(
         if not long_enough.any() or len(kernels) == levels:
             break
         halved = long_enough & (zooms / zooms[long_enough].min() < 2)
+        if halved.sum() == 1 and sizes[halved][0] < 12:
+            break
         stride = np.where(halved, 2, 1)
         zooms, sizes = zooms * stride, -(-sizes // stride)
         strides.append(tuple(stride.tolist()))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -94,6 +95,7 @@ class _UNetModule(nn.Module):
     def __init__(self, config: UNet, channels: int, classes: int) -> None:
         super().__init__()
         self.multiple = config.multiple
+        self.reductions = np.cumprod(config.strides, axis=0).tolist()
         widths = (channels, *config.features)
         self.encoder = nn.ModuleList(
             _level(config, level, inputs, stride=True) for level, inputs in enumerate(widths[:-1])
@@ -133,9 +135,16 @@ class _UNetModule(nn.Module):
             outputs.append(block(torch.cat([up(outputs[-1]), skips.pop()], dim=1)))
         finest: Sequence[Tensor] = outputs[::-1]
         if self.training and len(self.heads) > 1:
-            coarser = [head(y) for head, y in zip(self.heads[1:], finest[1:], strict=False)]
-            return [cropped(self.heads[0](finest[0]), size), *coarser]
+            return [
+                cropped(head(y), self._size_at(level, size))
+                for level, (head, y) in enumerate(zip(self.heads, finest, strict=False))
+            ]
         return cropped(self.heads[0](finest[0]), size)
+
+    def _size_at(self, level: int, size: torch.Size) -> tuple[int, ...]:
+        """Voxels of a level that hold some of the input, and not its padding alone."""
+        strides = self.reductions[level]
+        return tuple(-(-n // stride) for n, stride in zip(size, strides, strict=True))
 
 
 def _level(config: UNet, level: int, inputs: int, *, stride: bool) -> nn.Sequential:
