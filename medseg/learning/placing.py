@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.tiling import most_likely
+
 _MOST_DEGREES = 20.0
 _SCALES = 0.8, 1.25
 _ELASTIC_MM, _ELASTIC_KNOT_MM = 2.0, 12.0
@@ -138,7 +140,8 @@ def cut(
     shares = sampled[len(image) :]
     background = 1 - shares.sum(0, keepdim=True)
     values = functional.pad(present, (1, 0))
-    return sampled[: len(image)], values[torch.cat([background, shares]).argmax(0)]
+    target = values[most_likely(torch.cat([background, shares])).long()]
+    return sampled[: len(image)], target
 
 
 def _around(voxels: Tensor, image: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
