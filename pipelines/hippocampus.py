@@ -22,9 +22,7 @@ def main(
 ) -> None:
     """Train on four fifths of DATA, leave the model in RUN, print the scores on the others."""
     fitting, held_out = medseg.Dataset.read(data).split()
-    # Each crop shows one hippocampus, left or right, under the same labels: mirrored from left
-    # to right, it is another one. medseg never assumes that by itself.
-    plan = medseg.make_plan(fitting, ndim=ndim, settings={"mirror": (0,)})
+    plan = medseg.make_plan(fitting, ndim=ndim)
     training = medseg.Training(minutes=None if steps else minutes, steps=steps, seed=seed)
     medseg.train(fitting, plan, training, run, validation=held_out, after_validation=_draw)
 

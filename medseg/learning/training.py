@@ -27,7 +27,7 @@ from medseg.registry import build
 from medseg.sampling import SAMPLERS
 
 log = logging.getLogger("medseg")
-_BATCH_VOXELS = 2**17
+_BATCH_VOXELS = 200_000
 _MOST_SAMPLES = 64
 # A training that goes on may have these changed.
 _CHANGEABLE = {"minutes", "steps", "device"}
@@ -44,7 +44,7 @@ class Training:
     steps : int, optional
         Updates, in place of minutes; then the same seed gives the same model.
     batch : int
-        Patches of an update; 0 takes as many as make some 131,000 voxels, 2 to 64.
+        Patches of an update; 0 takes as many as make some 200,000 voxels, 2 to 64.
     learning_rate, weight_decay : float
         Of AdamW. The rate rises over the share `warm_up` of the budget and then falls to 0
         as (1 - share) ** 0.9.
