@@ -118,9 +118,12 @@ class _UNetModule(nn.Module):
             _CONV[config.ndim](config.features[level], classes, 1) for level in range(supervised)
         )
         self.apply(_initialise)
-        # Convolutions on the CPU take half the time in this layout, and their weights decide it.
+        # Convolutions on the CPU take half the time in this layout, and their weights decide it;
+        # transposed ones leave oneDNN for a slow path with it.
         layout = torch.channels_last if config.ndim == 2 else torch.channels_last_3d
-        self.to(memory_format=layout)  # type: ignore[call-overload]
+        for module in self.modules():
+            if isinstance(module, _CONV[config.ndim]):
+                module.to(memory_format=layout)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """Map (B, channels, ...) to logits (B, classes, ...); in training perhaps a list."""
