@@ -22,6 +22,7 @@ from medseg.volume import Image, Labels
 _CASES = 20
 _LESION = 1
 _FLAIR = 1
+_PATCH = (32, 32, 16)
 _METHODS = ("otsu", "region-growing", "unet")
 
 
@@ -84,9 +85,11 @@ def demo(
         raise FileExistsError(f"{root} exists already; clear it, or choose another folder")
     draw_cohort(root / "data", cases, seed)
     training, held_out = Dataset.read(root / "data").split()
-    plan = make_plan(training)
+    # Small patches, many of them about the lesion: what a minute and a half can learn from.
+    plan = make_plan(training, settings={"patch": _PATCH})
     # Without validation cases: the held-out ones must not choose the weights they judge.
-    model = train(training, plan, Training(minutes=minutes, seed=seed), root / "run")
+    recipe = Training(minutes=minutes, seed=seed, sampler="foreground")
+    model = train(training, plan, recipe, root / "run")
     otsu, growing = BrightestClass(method("otsu", classes=4)), method("region-growing")
     segmenters: tuple[Segmenter, ...] = (otsu, GrownFromClick(growing), model)
     return {
