@@ -43,7 +43,7 @@ def draw_curve(log: Path, picture: Path) -> None:
     pen.font = ImageFont.load_default(_FONT)
     minutes = max(x for points in curves.values() for x, _ in points)
     # The first losses, of a network that knows nothing, would flatten all that follows.
-    top = max(1.0, *(1.2 * points[-1][1] for points in curves.values()))
+    top = max(1.0, *(points[-1][1] for points in curves.values()))
     _draw_axes(pen, minutes, top)
     for (name, points), colour in zip(curves.items(), cycle(_COLOURS), strict=False):
         pixels = [_place(x / minutes, min(y / top, 1)) for x, y in points]
