@@ -1,4 +1,8 @@
-"""Loops of `normalisation`, compiled: all take (B, N, C) float32 and (B, C) coefficients."""
+"""Loops of `normalisation`, compiled: all take (B, N, C) float32 and (B, C) coefficients.
+
+They work on the voxels from `start` to `stop`. A slice would say as much, but of an array that
+is not contiguous numba makes loops that do not vectorise.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +19,16 @@ _compiled = numba.njit(nogil=True, fastmath=True, cache=True)
 
 
 @_compiled
-def sums(x: NDArray[np.float32]) -> NDArray[np.float64]:
+def sums(start: int, stop: int, x: NDArray[np.float32]) -> NDArray[np.float64]:
     """Sum and sum of squares over the voxels: (2, B, C)."""
-    samples, count, channels = x.shape
+    samples, _, channels = x.shape
     total = np.zeros((2, samples, channels))
     plain, squared = np.empty(channels, np.float32), np.empty(channels, np.float32)
     for b in range(samples):
-        for start in range(0, count, _STRETCH):
+        for begin in range(start, stop, _STRETCH):
             plain[:] = 0
             squared[:] = 0
-            for n in range(start, min(start + _STRETCH, count)):
+            for n in range(begin, min(begin + _STRETCH, stop)):
                 for c in range(channels):
                     value = x[b, n, c]
                     plain[c] += value
@@ -37,22 +41,26 @@ def sums(x: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @_compiled
 def rectified_line(
+    start: int,
+    stop: int,
     x: NDArray[np.float32],
     scale: NDArray[np.float32],
     shift: NDArray[np.float32],
     y: NDArray[np.float32],
 ) -> None:
     """Leaky rectifier of scale * x + shift, into y."""
-    samples, count, channels = x.shape
+    samples, _, channels = x.shape
     for b in range(samples):
-        for n in range(count):
+        for n in range(start, stop):
             for c in range(channels):
                 value = x[b, n, c] * scale[b, c] + shift[b, c]
                 y[b, n, c] = max(value, _SLOPE * value)
 
 
 @_compiled
-def gradient_sums(
+def gradient_sums(  # noqa: PLR0913 - numba takes no structures of arrays
+    start: int,
+    stop: int,
     x: NDArray[np.float32],
     scale: NDArray[np.float32],
     shift: NDArray[np.float32],
@@ -60,14 +68,14 @@ def gradient_sums(
     dy: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     """Sum of the gradient before the rectifier, and of it times (x - mean): (2, B, C)."""
-    samples, count, channels = x.shape
+    samples, _, channels = x.shape
     total = np.zeros((2, samples, channels))
     plain, moment = np.empty(channels, np.float32), np.empty(channels, np.float32)
     for b in range(samples):
-        for start in range(0, count, _STRETCH):
+        for begin in range(start, stop, _STRETCH):
             plain[:] = 0
             moment[:] = 0
-            for n in range(start, min(start + _STRETCH, count)):
+            for n in range(begin, min(begin + _STRETCH, stop)):
                 for c in range(channels):
                     value = x[b, n, c]
                     positive = value * scale[b, c] + shift[b, c] > 0
@@ -82,6 +90,8 @@ def gradient_sums(
 
 @_compiled
 def gradient(  # noqa: PLR0913 - numba takes no structures of arrays
+    start: int,
+    stop: int,
     x: NDArray[np.float32],
     scale: NDArray[np.float32],
     shift: NDArray[np.float32],
@@ -91,9 +101,9 @@ def gradient(  # noqa: PLR0913 - numba takes no structures of arrays
     dx: NDArray[np.float32],
 ) -> None:
     """Gradient with respect to x, into dx: scale * slope + of_x * x + constant."""
-    samples, count, channels = x.shape
+    samples, _, channels = x.shape
     for b in range(samples):
-        for n in range(count):
+        for n in range(start, stop):
             for c in range(channels):
                 value = x[b, n, c]
                 positive = value * scale[b, c] + shift[b, c] > 0

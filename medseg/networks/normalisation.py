@@ -108,20 +108,13 @@ def _split(
     *arguments: NDArray[np.float32],
     out: NDArray[np.float32] | None = None,
 ) -> Any:
-    """Run a kernel on stretches of voxels in as many threads as torch has, and add the sums.
-
-    Arguments of three axes are cut like `values`, those of two go whole.
-    """
+    """Run a kernel on stretches of voxels in as many threads as torch has, and add the sums."""
     count, threads = values.shape[1], torch.get_num_threads()
     whole = (values, *arguments) if out is None else (values, *arguments, out)
     if values.size < 50_000 or threads == 1:
-        return kernel(*whole)
+        return kernel(0, count, *whole)
     edges = [count * part // threads for part in range(threads + 1)]
-    stretches = [
-        tuple(a[:, start:stop] if a.ndim == 3 else a for a in whole)
-        for start, stop in pairwise(edges)
-    ]
-    found = list(_pool(threads).map(lambda stretch: kernel(*stretch), stretches))
+    found = list(_pool(threads).map(lambda ends: kernel(*ends, *whole), pairwise(edges)))
     return None if out is not None else sum(found)
 
 
