@@ -7,13 +7,13 @@ there is a mask, with what is inside.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.registry import Registry, build
+from medseg.registry import Registry
 
 _TINY = 1e-8
 
@@ -134,16 +134,12 @@ NORMALISATIONS: Registry[Any] = Registry(
 
 def normalisation_to_json(normalisation: Normalisation) -> dict[str, Any]:
     """Fields of a normalisation, and the name under which it is found again."""
-    kinds = {name: NORMALISATIONS[name] for name in NORMALISATIONS}
-    name = next(name for name, kind in kinds.items() if type(normalisation) is kind)
-    return {"name": name, **asdict(normalisation)}  # type: ignore[call-overload]
+    return NORMALISATIONS.to_json(normalisation)
 
 
 def normalisation_from_json(content: Mapping[str, Any]) -> Normalisation:
     """Normalisation from what `normalisation_to_json` gave."""
-    fields = dict(content)
-    kind = NORMALISATIONS.pick(str(fields.pop("name", "")))
-    normalisation: Normalisation = build(kind, fields, "normalisation")
+    normalisation: Normalisation = NORMALISATIONS.from_json(content)
     return normalisation
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import signature
@@ -45,6 +46,17 @@ class Registry(Mapping[str, T]):
     def summary(self, name: str) -> str:
         """One line that says what `name` is."""
         return self._entries[name][1]
+
+    def to_json(self, thing: Any) -> dict[str, Any]:
+        """Fields of a dataclass that is an entry's, and the name under which it is found again."""
+        name = next(name for name in self if type(thing) is self[name])
+        return {"name": name, **asdict(thing)}
+
+    def from_json(self, content: Mapping[str, Any]) -> Any:
+        """Dataclass from what `to_json` gave; ValueError if there is none such."""
+        fields = dict(content)
+        kind: Any = self.pick(str(fields.pop("name", "")))
+        return build(kind, fields, self.kind)
 
     def pick(self, name: str) -> T:
         """Return the entry called `name`; ValueError with the nearest name if there is none."""

@@ -8,7 +8,6 @@ size; in training mode it may give a list of them, finest first, for deep superv
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from medseg.registry import Registry, build
@@ -66,14 +65,10 @@ def plan_network(name: str, topology: Topology, settings: Mapping[str, Any]) -> 
 
 def network_to_json(network: NetworkConfig) -> dict[str, Any]:
     """Fields of a config, and the name under which it is found again."""
-    kinds = {name: NETWORKS[name] for name in NETWORKS}
-    name = next(name for name, kind in kinds.items() if type(network) is kind)
-    return {"name": name, **asdict(network)}  # type: ignore[call-overload]
+    return NETWORKS.to_json(network)
 
 
 def network_from_json(content: Mapping[str, Any]) -> NetworkConfig:
     """Config from what `network_to_json` gave."""
-    fields = dict(content)
-    config = NETWORKS.pick(str(fields.pop("name", "")))
-    network: NetworkConfig = build(config, fields, "network")
+    network: NetworkConfig = NETWORKS.from_json(content)
     return network
