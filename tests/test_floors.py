@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent / "medseg"
 
 FLOORS = [  # from the ground up; parts of one floor do not see each other
     {"volume", "registry", "device", "progress"},
-    {"segmenter", "io", "resampling"},
+    {"segmenter", "io", "resampling", "components", "distance", "smoothing"},
     {"intensity", "sampling", "tiling", "cohort", "pictures", "phantom"},
     {"classical", "networks", "metrics", "dataset"},
     {"learning", "evaluation"},
