@@ -79,6 +79,8 @@ def over_cases(
     ValueError
         If there is no such shard, or two cases have the same output.
     """
+    from medseg.io import remove_unfinished  # brings NumPy, which help does without
+
     first, step = shard or (0, 1)
     if not 0 <= first < step:
         raise ValueError(f"shards of {step} are 0 to {step - 1}, got {first}/{step}")
@@ -88,6 +90,7 @@ def over_cases(
     there = [name for name in mine if places[name].exists()]
     if there and existing == "refuse":
         raise FileExistsError(_existing_message([places[name] for name in there]))
+    remove_unfinished(places[name] for name in mine)
     skipped = there if existing == "skip" else []
     todo = [name for name in mine if name not in set(skipped)]
     done, failed = [], {}

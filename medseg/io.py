@@ -7,8 +7,9 @@ truncated or damaged file is noticed here and not in the results.
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import nibabel as nib
 
 PathLike = str | Path
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}", re.DOTALL)  # as replace_file calls it
 READERS: Registry[Callable[[Path], nib.Nifti1Image]] = Registry(
     "file format",
     {
@@ -112,6 +114,18 @@ def replace_file(path: Path, content: bytes | str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(files: Iterable[Path]) -> None:
+    """Remove what `replace_file` left beside these files where its process was killed."""
+    names: dict[Path, set[str]] = {}
+    for file in files:
+        names.setdefault(file.parent, set()).add(file.name)
+    for folder in filter(Path.is_dir, names):
+        for path in folder.iterdir():
+            temporary = _TEMPORARY.fullmatch(path.name)
+            if temporary and temporary[1] in names[folder]:
+                path.unlink(missing_ok=True)
 
 
 def suffix_of(path: Path) -> str:

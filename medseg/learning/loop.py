@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -57,10 +58,10 @@ def run_to_end(
     share = budget.share(state.step)
     if share >= 1 and state.validated == training.validations and run.last.is_file():
         return  # it is finished
+    _begin_log(run, state)
     state.precision = state.precision or _precision(session, training.precision)
     # A finished training that was given a larger budget has validations before it again.
     state.validated = min(state.validated, int(share * training.validations))
-    _begin_log(run, state.step)
     saved, reported, losses = time.monotonic(), share, list[Tensor]()
     with progress(f"training {run.folder.name}") as bar, _Batches(session) as batches:
         while (share := budget.share(state.step)) < 1:
@@ -81,8 +82,8 @@ def run_to_end(
     state.validated = training.validations - 1  # the last one is due, whichever were missed
     _validate(session)
     save_tensors(session.model.network.state_dict(), run.last, {"step": state.step})
-    _save(session)
     after_validation(run)
+    _save(session)  # last of all, as it says that all the rest is done
     log.info("%d steps in %.0f s  %s", state.step, budget.seconds, _told(state))
 
 
@@ -189,13 +190,30 @@ def _log(run: Run, **facts: object) -> None:
         file.write(json.dumps(rounded) + "\n")
 
 
-def _begin_log(run: Run, step: int) -> None:
-    """Forget what was logged after the step from which training goes on."""
-    text = run.log.read_text(encoding="utf-8") if run.log.is_file() else ""
+def _begin_log(run: Run, state: Checkpoint) -> None:
+    """Forget what was logged after the step, and the validation, from which training goes on."""
+    text = run.log.read_text(encoding="utf-8") if run.log.is_file() and state.step else ""
+    kept, validated = [], 0
     # The last line may be half there, where the power went.
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    kept = [line for line in lines if json.loads(line)["step"] <= step] if step else []
+    for line in text[: text.rfind("\n") + 1].splitlines():
+        facts = _logged(line, run)
+        validated += "dice" in facts
+        if facts["step"] <= state.step and ("dice" not in facts or validated <= state.validated):
+            kept.append(line)
     replace_file(run.log, "".join(f"{line}\n" for line in kept))
+
+
+def _logged(line: str, run: Run) -> dict[str, Any]:
+    """Facts of a line of the log; ValueError if it is none that training wrote."""
+    try:
+        facts: dict[str, Any] = json.loads(line)
+        numbers = [facts["step"], facts["seconds"], *facts.get("dice", {}).values()]
+        numbers.append(facts.get("loss", 0.0))
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError("a number is not finite")
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+        raise ValueError(f"{run.log} is damaged; move it away and go on: {error}") from error
+    return facts
 
 
 def _precision(session: Session, wanted: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from medseg import device as devices
 from medseg.cohort import Existing, Outcome, over_cases
 from medseg.dataset import Case, find_cases, place_outputs
-from medseg.io import suffix_of, write, write_nifti
+from medseg.io import remove_unfinished, suffix_of, write, write_nifti
 from medseg.learning.model import Model
 from medseg.volume import Image
 
@@ -56,6 +56,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         first, step = shard or (0, 1)
         files = [_beside(place(name)) for name in list(cases)[first::step]]
         _require_room(files, cases.values(), existing)
+        remove_unfinished(files)
 
     def work(case: Case, path: Path) -> None:
         image, mask = case.image(channels, nan), case.mask()

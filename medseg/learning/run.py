@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from medseg.io import remove_unfinished
+
 
 @dataclass(frozen=True)
 class Run:
@@ -53,16 +55,18 @@ class Run:
         """Prepared cases, where they do not fit in memory."""
         return self.folder / "cache"
 
+    def files(self) -> tuple[Path, ...]:
+        """All files of a training, the cache left out."""
+        described = self.plan, self.training
+        return (*described, self.best, self.last, self.checkpoint, self.log, self.curve)
+
+    def tidy(self) -> None:
+        """Remove the files that a killed training left half written under other names."""
+        remove_unfinished(self.files())
+
     def clear(self) -> None:
         """Remove all files of a training, and nothing else."""
+        self.tidy()
         shutil.rmtree(self.cache, ignore_errors=True)
-        for file in (
-            self.plan,
-            self.training,
-            self.best,
-            self.last,
-            self.checkpoint,
-            self.log,
-            self.curve,
-        ):
+        for file in self.files():
             file.unlink(missing_ok=True)

@@ -182,6 +182,7 @@ def train(
 def _claim(run: Run, plan: Plan, training: Training) -> None:
     """Write down what is trained and how, or make sure that it is what stands there."""
     wanted = asdict(training)
+    run.tidy()
     if run.plan.is_file() and run.training.is_file():
         begun = _load(run.training)
         differing = [
