@@ -266,6 +266,27 @@ def test_norm_and_rectifier_equal_torch_forward_and_backward(
         torch.testing.assert_close(found, wanted, atol=1e-4 * max(scale, 1), rtol=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(2, 8, 16, 20, 24), (2, 3, 5, 7)], ids=str)
+def test_bfloat16_is_float32_rounded_at_both_ends(shape: tuple[int, ...]) -> None:
+    generator = torch.manual_seed(0)
+    values, slopes = (torch.randn(shape, generator=generator).bfloat16() for _ in range(2))
+    layer = InstanceNormReLU(shape[1])
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(shape[1], generator=generator))
+        layer.bias.copy_(torch.randn(shape[1], generator=generator))
+    results = []
+    for dtype in (torch.bfloat16, torch.float32):
+        x = values.to(dtype, copy=True).requires_grad_()
+        layer.zero_grad()
+        y = layer(x)
+        y.backward(slopes.to(dtype))
+        results.append((y.detach(), x.grad, layer.weight.grad.clone(), layer.bias.grad.clone()))
+    (y, dx, *of_parameters), (wanted_y, wanted_dx, *wanted) = results
+    assert torch.equal(y, wanted_y.bfloat16())
+    assert torch.equal(dx, wanted_dx.bfloat16())
+    torch.testing.assert_close(of_parameters, wanted)
+
+
 def test_the_slope_below_zero_is_a_hundredth() -> None:
     x = torch.tensor([[[[-1.0, 1.0]]]])
     y = InstanceNormReLU(1)(x).flatten().tolist()

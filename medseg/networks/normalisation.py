@@ -21,6 +21,7 @@ from torch.nn import functional
 
 EPSILON = 1e-5
 SLOPE = 0.01
+_FUSED = torch.float32, torch.bfloat16
 
 
 class InstanceNormReLU(nn.Module):
@@ -43,7 +44,7 @@ class InstanceNormReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, ...) to the same shape."""
-        if x.device.type == "cpu" and x.dtype == torch.float32 and x[0, 0].numel() > 1:
+        if x.device.type == "cpu" and x.dtype in _FUSED and x[0, 0].numel() > 1:
             fused: Tensor = _Fused.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
             return fused
         normed = functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
@@ -91,11 +92,10 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=layout)
 
 
-def _rows(x: Tensor) -> NDArray[np.float32]:
-    """View of a channels-last tensor as (B, voxels, C)."""
-    last = x.detach().movedim(1, -1)
-    rows: NDArray[np.float32] = last.view(len(x), -1, x.shape[1]).numpy()
-    return rows
+def _rows(x: Tensor) -> NDArray:
+    """View of a channels-last tensor as (B, voxels, C); of bfloat16 as uint16."""
+    rows = x.detach().movedim(1, -1).view(len(x), -1, x.shape[1])
+    return (rows.view(torch.uint16) if x.dtype == torch.bfloat16 else rows).numpy()
 
 
 def _f32(array: NDArray) -> NDArray[np.float32]:
@@ -104,9 +104,9 @@ def _f32(array: NDArray) -> NDArray[np.float32]:
 
 def _split(
     kernel: Callable[..., NDArray[np.float64] | None],
-    values: NDArray[np.float32],
-    *arguments: NDArray[np.float32],
-    out: NDArray[np.float32] | None = None,
+    values: NDArray,
+    *arguments: NDArray,
+    out: NDArray | None = None,
 ) -> Any:
     """Run a kernel on stretches of voxels in as many threads as torch has, and add the sums."""
     count, threads = values.shape[1], torch.get_num_threads()
