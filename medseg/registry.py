@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import signature
-from typing import Any, TypeVar
+from math import isfinite
+from typing import Any, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
+_PLAIN = (bool, int, float, str, type(None))
+_LARGEST = 2**63 - 1
+_LONGEST_SHOWN = 300
 
 
 class Registry(Mapping[str, T]):
@@ -54,6 +58,8 @@ class Registry(Mapping[str, T]):
 
     def from_json(self, content: Mapping[str, Any]) -> Any:
         """Dataclass from what `to_json` gave; ValueError if there is none such."""
+        if not isinstance(content, Mapping):
+            raise ValueError(f"a {self.kind} is an object with a name, got {content!r}")
         fields = dict(content)
         kind: Any = self.pick(str(fields.pop("name", "")))
         return build(kind, fields, self.kind)
@@ -84,7 +90,8 @@ def build(make: Callable[..., T], parameters: Mapping[str, Any], what: str) -> T
     Raises
     ------
     ValueError
-        If it has no such parameter, lacks one, or refuses the value or its type.
+        If it has no such parameter, lacks one, or refuses the value or its type; or a number
+        is not finite.
     """
     known = signature(make).parameters
     if unknown := parameters.keys() - known.keys():
@@ -92,6 +99,35 @@ def build(make: Callable[..., T], parameters: Mapping[str, Any], what: str) -> T
         hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
         raise ValueError(f"{what} has no parameter {', '.join(sorted(unknown))}; {hint}")
     try:
+        if is_dataclass(make):
+            hints = get_type_hints(make)
+            for name, value in parameters.items():
+                _require_kind(name, value, _kinds(hints.get(name, Any)))
         return make(**parameters)
-    except TypeError as error:
-        raise ValueError(f"{what} can't be built from {dict(parameters)}: {error}") from error
+    except (TypeError, AttributeError, OverflowError) as error:
+        given = str(dict(parameters))
+        given = given if len(given) <= _LONGEST_SHOWN else given[:_LONGEST_SHOWN] + "..."
+        raise ValueError(f"{what} can't be built from {given}: {error}") from error
+
+
+def _kinds(hint: Any) -> set[Any]:
+    """Types out of which a hint is made: {int} of tuple[int, ...]; Literals give their values."""
+    parts = [part for part in get_args(hint) if part is not ...]
+    return set[Any]().union(*map(_kinds, parts)) if parts else {hint}
+
+
+def _require_kind(name: str, value: Any, kinds: set[Any]) -> None:
+    """Raise TypeError for a value, or a part of a list, of no kind that is named.
+
+    How deep lists are nested is left to the class, and so is all but plain values.
+    """
+    if isinstance(value, list | tuple):
+        for part in value:
+            _require_kind(name, part, kinds)
+    elif isinstance(value, _PLAIN) and kinds <= set(_PLAIN):
+        allowed = kinds | {int} if float in kinds else kinds
+        if (type(value) is bool and bool not in kinds) or not isinstance(value, tuple(allowed)):
+            named = " or ".join(sorted(kind.__name__ for kind in kinds - {type(None)}))
+            raise TypeError(f"{name} is made of {named}, got {value!r}")
+    if isinstance(value, int | float) and not (isfinite(value) and abs(value) <= _LARGEST):
+        raise TypeError(f"{name} is a finite number below 2^63, got {str(value)[:20]}")

@@ -11,6 +11,8 @@ import numpy as np
 from medseg import io
 from medseg.volume import Image, Labels
 
+_NO_NAME = set("/\\\0")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -39,6 +41,13 @@ class Case:
     mask_file: Path | None = None
     weight_file: Path | None = None
     patient: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name in (".", "..") or set(self.name) & _NO_NAME:
+            raise ValueError(
+                f"a case has a name that a file can have, as its output is called so; got "
+                f"{self.name!r}"
+            )
 
     def image(self, channels: int | None = None, nan: float | None = None) -> Image:
         """Read the channels, in order, as one image; see `medseg.read_image`."""

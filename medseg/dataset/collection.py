@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -36,8 +37,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cases", tuple(sorted(self.cases, key=lambda case: case.name)))
-        names = [case.name for case in self.cases]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        counts = Counter(case.name for case in self.cases)
+        if twice := sorted(name for name, count in counts.items() if count > 1):
             raise ValueError(f"a data set has each case once, got two of {', '.join(twice)}")
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from glob import glob, has_magic
 from itertools import takewhile
@@ -38,8 +39,8 @@ def find_cases(
     cases = [case for one in given for case in _cases(str(one), channels)]
     if not cases:
         raise ValueError("no input was given; name a file, a folder or a data set")
-    names = [case.name for case in cases]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    counts = Counter(case.name for case in cases)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
         raise ValueError(
             f"two inputs are called {', '.join(twice[:3])}, and outputs are named after their "
             "input; give them in separate calls"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from medseg import strict_json
 from medseg.dataset.case import Case
+from medseg.dataset.index import channels_of, files_of, names_of
 from medseg.io import stem_of, suffix_of
 
 _LABEL_WORDS = ("label", "labels", "seg", "segmentation", "reference", "gt")
@@ -63,16 +64,27 @@ def _is_decathlon(path: Path) -> bool:
 def _read_decathlon(path: Path) -> Found:
     index = _index(path)
     cases = []
-    for entry in index["training"]:
+    entries = index["training"]
+    for entry in entries if isinstance(entries, list) else [entries]:
         if not isinstance(entry, Mapping) or not {"image", "label"} <= entry.keys():
             raise ValueError(
                 f'{path / "dataset.json"}: each entry of "training" names an image and a label, '
                 f"got {entry}"
             )
-        image = path / str(entry["image"])
-        cases.append(Case(stem_of(image), (image,), path / str(entry["label"])))
-    names, regions = _names(index, path)
-    return Found(tuple(cases), names, _channels(index), regions)
+        image, label = (_inside(path, entry[key]) for key in ("image", "label"))
+        cases.append(Case(stem_of(image), (image,), label))
+    names, regions = names_of(index, path / "dataset.json")
+    return Found(tuple(cases), names, channels_of(index, path / "dataset.json"), regions)
+
+
+def _inside(folder: Path, name: object) -> Path:
+    """Path of a file of a Decathlon folder, where all lie inside; links may lead elsewhere."""
+    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(
+            f"{folder / 'dataset.json'} names {name!r}; the files of a Decathlon folder lie in "
+            "it, list others in a CSV file"
+        )
+    return folder / name
 
 
 def _is_nnunet(path: Path) -> bool:
@@ -81,15 +93,16 @@ def _is_nnunet(path: Path) -> bool:
 
 def _read_nnunet(path: Path) -> Found:
     index = _index(path)
-    names, regions = _names(index, path)
+    names, regions = names_of(index, path / "dataset.json")
     if "dataset" in index:  # an explicit list of files takes the place of the naming scheme
+        listed = files_of(index, path / "dataset.json")
         cases = tuple(
-            Case(name, tuple(path / str(p) for p in entry["images"]), path / str(entry["label"]))
-            for name, entry in index["dataset"].items()
+            Case(name, tuple(path / image for image in images), path / label)
+            for name, (images, label) in listed.items()
         )
     else:
         cases = _paired(path / "imagesTr", path / "labelsTr", None)
-    return Found(cases, names, _channels(index), regions)
+    return Found(cases, names, channels_of(index, path / "dataset.json"), regions)
 
 
 def _is_pair_of_folders(path: Path) -> bool:
@@ -135,9 +148,7 @@ def _is_csv(path: Path) -> bool:
 
 
 def _read_csv(path: Path) -> Found:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    columns = list(rows[0]) if rows else []
+    columns, rows = _table(path)
     images = [column for column in columns if column and column.startswith("image:")]
     known = {"case", "label", "mask", "weight", "patient", *images}
     if not images or "case" not in columns or not known.issuperset(columns):
@@ -151,7 +162,7 @@ def _read_csv(path: Path) -> Found:
 
     cases = tuple(
         Case(
-            row["case"],
+            row.get("case") or "",
             tuple(path.parent / (row[column] or "missing") for column in images),
             file_in(row, "label"),
             file_in(row, "mask"),
@@ -161,6 +172,22 @@ def _read_csv(path: Path) -> Found:
         for row in rows
     )
     return Found(cases, {}, tuple(column.removeprefix("image:") for column in images), {})
+
+
+def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a CSV file."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows, columns = list(reader), list(reader.fieldnames or ())
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no CSV file in UTF-8: {error}") from error
+    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+        raise ValueError(f"{path} has the columns {', '.join(twice)} twice")
+    for number, row in enumerate(rows, start=2):
+        if None in row:
+            raise ValueError(f"{path}: row {number} has more than the {len(columns)} columns")
+    return columns, rows
 
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -180,42 +207,10 @@ def _has_index(path: Path) -> bool:
 
 def _index(path: Path) -> Mapping[str, Any]:
     file = path / "dataset.json"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is no JSON: {error}") from error
+    content = strict_json.read(file)
     if not isinstance(content, Mapping):
         raise ValueError(f"{file} holds no object")
     return content
-
-
-def _channels(index: Mapping[str, Any]) -> tuple[str, ...]:
-    channels = index.get("channel_names", index.get("modality", {}))
-    return tuple(str(channels[key]) for key in sorted(channels, key=int))
-
-
-def _names(
-    index: Mapping[str, Any], path: Path
-) -> tuple[dict[int, str], dict[str, tuple[int, ...]]]:
-    """Label names and regions; Decathlon writes {"1": name}, nnU-Net {name: 1 or [1, 2]}."""
-    labels = index.get("labels", {})
-    if all(str(key).lstrip("-").isdigit() for key in labels):
-        return {int(value): str(name) for value, name in labels.items() if int(value)}, {}
-    if "ignore" in labels:
-        raise ValueError(
-            f'{path / "dataset.json"} has an "ignore" label, which medseg does not leave out '
-            "of training yet; relabel those voxels"
-        )
-    values = {
-        str(name): tuple(value) if isinstance(value, list) else (int(value),)
-        for name, value in labels.items()
-        if value != 0
-    }
-    names = {value[0]: name for name, value in values.items() if len(value) == 1}
-    for value in sorted({v for several in values.values() for v in several}):
-        names.setdefault(value, f"label {value}")
-    regions = {name: value for name, value in values.items() if len(value) > 1}
-    return dict(sorted(names.items())), regions
 
 
 def _folders(path: Path) -> tuple[Path, Path] | None:

@@ -12,9 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from medseg.learning.weights import load_tensors, save_tensors
+from medseg.learning.weights import load_tensors, put_weights, require_like, save_tensors
+from medseg.registry import build
 
 _NETWORK, _OPTIMIZER = "network.", "optimizer."
+# What AdamW keeps of each parameter.
+_LIKE_PARAMETER, _COUNT = {"exp_avg", "exp_avg_sq"}, "step"
 
 
 @dataclass
@@ -44,6 +47,12 @@ class Checkpoint:
     best: float = -1.0
     latest: float = -1.0
 
+    def __post_init__(self) -> None:
+        if min(self.step, self.seconds, self.validated) < 0:
+            raise ValueError(f"counts and times are 0 or more, got {self}")
+        if self.precision not in ("", "float32", "bfloat16"):
+            raise ValueError(f"precision is float32 or bfloat16, got {self.precision!r}")
+
     def save(self, path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Write it together with weights and the state of the optimiser."""
         tensors = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
@@ -72,19 +81,25 @@ class Checkpoint:
         groups = optimizer.state_dict()["param_groups"]
         try:
             for name, tensor in tensors.items():
-                if name.startswith(_OPTIMIZER):
+                if not name.startswith(_NETWORK):
                     number, _, key = name.removeprefix(_OPTIMIZER).partition(".")
+                    if not number.isdecimal():
+                        raise ValueError(f"it has {name}, which is no state of the optimiser")
                     state = states.setdefault(int(number), {})
-                    state[key] = _laid_out_as(parameters[int(number)], tensor)
-            network.load_state_dict(weights)
+                    state[key] = _state(name, tensor, key, parameters[int(number)])
+            if any(state.keys() != _LIKE_PARAMETER | {_COUNT} for state in states.values()):
+                raise ValueError("the state of the optimiser is not whole")
+            put_weights(weights, network)
             optimizer.load_state_dict({"state": states, "param_groups": groups})
-            return cls(**facts)
+            return build(cls, facts, "a checkpoint")
         except (RuntimeError, ValueError, TypeError, LookupError) as error:
             raise ValueError(f"{path} does not fit the plan beside it: {error}") from error
 
 
-def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """Copy of a state with the strides of its parameter, which a fused optimiser relies on."""
-    if tensor.shape != parameter.shape:
+def _state(name: str, tensor: Tensor, key: str, parameter: Tensor) -> Tensor:
+    """Part of a parameter's state, checked; with the strides that a fused optimiser relies on."""
+    if key == _COUNT:
+        require_like(name, tensor, torch.zeros(()))
         return tensor
+    require_like(name, tensor, parameter)
     return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)

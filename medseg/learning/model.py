@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medseg import device as devices
+from medseg.learning.memory import build_network, memory_errors, require_room_for_patches
 from medseg.learning.plan import Plan
 from medseg.learning.preparing import Prepared, at_native_size, prepare
 from medseg.learning.run import Run
-from medseg.learning.weights import load_tensors
+from medseg.learning.weights import load_tensors, put_weights
 from medseg.segmenter import in_place_of, require_place
 from medseg.tiling import most_likely, sweep
 from medseg.volume import Image, Labels, orientation, reorient
@@ -50,8 +51,8 @@ class Model:
     @classmethod
     def untrained(cls, plan: Plan, device: str = "auto") -> Model:
         """Build the network of a plan with random weights."""
-        network = plan.network.build(len(plan.channels), len(plan.labels))
-        return cls(network.to(devices.resolve(device)), plan)
+        place = devices.resolve(device)
+        return cls(build_network(plan, place).to(place), plan)
 
     @classmethod
     def load(
@@ -94,8 +95,8 @@ class Model:
             model = cls.untrained(plan, device)
         tensors, _ = load_tensors(found[0])
         try:
-            model.network.load_state_dict(tensors)
-        except RuntimeError as error:
+            put_weights(tensors, model.network)
+        except ValueError as error:
             raise ValueError(f"{found[0]} does not fit {run.plan}: {error}") from error
         return cls(model.network, plan, overlap)
 
@@ -156,6 +157,7 @@ class Model:
 
     def _logits(self, prepared: Prepared, *, exact: bool) -> Iterator[Tensor]:
         """Logits of the native grid, some rows at a time; unless `exact`, up to a factor > 0."""
+        require_room_for_patches(self.plan, 1, self.device)
         volume = torch.from_numpy(prepared.image).to(self.device)
         mask = None if prepared.mask is None else torch.from_numpy(prepared.mask).to(self.device)
         tile = self._tile(prepared.image.shape[1:])
@@ -199,6 +201,7 @@ class Model:
         self.network.eval()
         try:
             with (
+                memory_errors(),
                 torch.inference_mode(),
                 torch.autocast(self.device.type, precision if on_gpu else None, enabled=on_gpu),
             ):

@@ -8,10 +8,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from medseg import strict_json
 from medseg.intensity import Normalisation, normalisation_from_json, normalisation_to_json
 from medseg.io import replace_file
 from medseg.networks import NetworkConfig, network_from_json, network_to_json
+from medseg.registry import build
 from medseg.volume import BACKGROUND
+
+_MM = 1e-9, 1e9
+_MOST_CLASSES, _HIGHEST = 2**16, 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         n = len(self.spacing)
-        if len(self.patch) != n or min(self.patch) < 1 or min(self.spacing) <= 0:
+        fits = n in (2, 3) and len(self.patch) == n and min(self.patch) >= 1
+        if not fits or not all(_MM[0] <= mm <= _MM[1] for mm in self.spacing):
             raise ValueError(
                 f"a plan has a positive spacing and patch side an axis, got {self.spacing} "
                 f"and {self.patch}"
@@ -66,6 +72,11 @@ class Plan:
             )
         if self.labels[:1] != (BACKGROUND,) or len(set(self.labels)) < max(len(self.labels), 2):
             raise ValueError(f"labels are 0 and at least one other, each once; got {self.labels}")
+        if len(self.labels) > _MOST_CLASSES or max(map(abs, self.labels)) > _HIGHEST:
+            raise ValueError(
+                f"labels are at most {_MOST_CLASSES} numbers up to {_HIGHEST}, got "
+                f"{len(self.labels)} up to {max(self.labels)}"
+            )
         if any(axis not in range(n) for axis in self.mirror):
             raise ValueError(f"mirror names axes below {n}, got {self.mirror}")
 
@@ -105,8 +116,8 @@ class Plan:
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist")
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return cls.from_json(strict_json.parse(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise ValueError(f"{path} is no plan: {error}") from error
 
     @classmethod
@@ -116,13 +127,14 @@ class Plan:
         if content.keys() != known:
             odd = sorted(content.keys() ^ known)
             raise ValueError(f"a plan has the fields {', '.join(sorted(known))}; check {odd}")
-        return cls(
-            network=network_from_json(content["network"]),
-            channels=tuple(str(name) for name in content["channels"]),
-            normalisations=tuple(normalisation_from_json(n) for n in content["normalisations"]),
-            spacing=tuple(float(mm) for mm in content["spacing"]),
-            patch=tuple(int(side) for side in content["patch"]),
-            labels=tuple(int(label) for label in content["labels"]),
-            names={int(label): str(name) for label, name in content["names"].items()},
-            mirror=tuple(int(axis) for axis in content["mirror"]),
-        )
+        listed = {}
+        for key in ("channels", "normalisations", "spacing", "patch", "labels", "mirror"):
+            if not isinstance(content[key], list | tuple):
+                raise ValueError(f"{key} is a list, got {content[key]!r}")
+            listed[key] = tuple(content[key])
+        listed["normalisations"] = tuple(map(normalisation_from_json, listed["normalisations"]))
+        made = {
+            "network": network_from_json(content["network"]),
+            "names": {int(label): str(name) for label, name in content["names"].items()},
+        }
+        return build(cls, {**listed, **made}, "a plan")

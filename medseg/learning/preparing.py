@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.learning.memory import require_room
 from medseg.learning.plan import Plan
 from medseg.resampling import resample, with_spacing
 from medseg.segmenter import canonical
 from medseg.tiling import Slab
 from medseg.volume import Grid, Image, Labels, reorient
+from medseg.volume.exchange import require_finite
 
 # Rows of resampled logits are made in stretches of at most so many numbers.
 _MOST_NUMBERS = 2**26
@@ -57,18 +60,33 @@ def prepare(image: Image, plan: Plan, mask: Labels | None = None) -> Prepared:
             f"the model takes volumes of {len(plan.spacing)} axes, got {image.grid.ndim}"
         )
     turned = reorient(image).grid
-    inside = None if mask is None else canonical(mask) != 0
-    normalised = [
-        normalise(np.ascontiguousarray(channel), inside)
-        for normalise, channel in zip(plan.normalisations, reorient(image).array, strict=True)
-    ]
     target = with_spacing(turned, plan.spacing)
-    array = torch.from_numpy(np.stack(normalised))
+    what = f"an image of {turned.shape} voxels at the spacing of the plan, {plan.spacing} mm,"
+    require_room(4 * image.channels * prod(target.shape), what, torch.device("cpu"))
+    inside = None if mask is None else canonical(mask) != 0
+    array = torch.from_numpy(_normalised(image, plan, inside))
     if target.shape != turned.shape:
         array = _resized(array, target.shape)
         if inside is not None:
             inside = _touched(torch.from_numpy(inside), target.shape).numpy()
     return Prepared(array.numpy(), inside, turned)
+
+
+def _normalised(image: Image, plan: Plan, inside: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """(C, ...) intensities in canonical orientation, as the network knows them."""
+    channels = reorient(image).array
+    with np.errstate(over="ignore"):  # what overflows is refused below
+        array = np.stack(
+            [
+                normalise(np.ascontiguousarray(channel), inside)
+                for normalise, channel in zip(plan.normalisations, channels, strict=True)
+            ]
+        )
+    try:
+        require_finite(array)
+    except ValueError as error:
+        raise ValueError(f"the plan's normalisation overflows: {plan.normalisations}") from error
+    return array
 
 
 def class_indices(labels: Labels, plan: Plan) -> NDArray[np.unsignedinteger]:

@@ -6,12 +6,13 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from math import prod
+from math import inf, prod
 from pathlib import Path
 
 import torch
 
 from medseg import device as devices
+from medseg import strict_json
 from medseg.dataset import Dataset
 from medseg.io import replace_file
 from medseg.learning import AUGMENTATIONS, LOSSES
@@ -19,6 +20,7 @@ from medseg.learning.batches import Batches, read_cases
 from medseg.learning.budget import Budget
 from medseg.learning.checkpoint import Checkpoint
 from medseg.learning.loop import Session, run_to_end
+from medseg.learning.memory import memory_errors, require_room_for_patches
 from medseg.learning.model import Model
 from medseg.learning.plan import Plan
 from medseg.learning.run import Run
@@ -29,6 +31,7 @@ from medseg.sampling import SAMPLERS
 log = logging.getLogger("medseg")
 _BATCH_VOXELS = 200_000
 _MOST_SAMPLES = 64
+_HIGHEST_SEED = 2**32 - 1
 # A training that goes on may have these changed.
 _CHANGEABLE = {"minutes", "steps", "device"}
 
@@ -90,15 +93,20 @@ class Training:
             object.__setattr__(self, "minutes", 10.0)
         if self.minutes is not None and self.steps is not None:
             raise ValueError("a training has a budget in minutes or in steps, got both")
-        if (self.minutes or self.steps or 0) <= 0 or not 0 <= self.warm_up < 1:
+        if not 0 < (self.minutes or self.steps or 0) < inf or not 0 <= self.warm_up < 1:
             raise ValueError(
                 "a training has a positive budget and a warm-up in [0, 1), got "
                 f"minutes={self.minutes}, steps={self.steps}, warm_up={self.warm_up}"
             )
-        if self.batch < 0 or self.learning_rate <= 0 or self.validations < 1:
+        if self.batch < 0 or not 0 < self.learning_rate < inf or self.validations < 1:
             raise ValueError(
                 "batch is 0 or more, learning_rate over 0 and validations at least 1, got "
                 f"{self.batch}, {self.learning_rate}, {self.validations}"
+            )
+        if not (0 <= self.seed <= _HIGHEST_SEED and 0 <= self.weight_decay < inf):
+            raise ValueError(
+                f"seed is 0 to {_HIGHEST_SEED} and weight_decay 0 or more, got "
+                f"{self.seed}, {self.weight_decay}"
             )
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision is auto, float32 or bfloat16, got {self.precision!r}")
@@ -146,6 +154,8 @@ def train(
         raise ValueError("training needs at least one case, got an empty data set")
     run, device = Run(Path(folder)), devices.resolve(training.device)
     budget = Budget(training.minutes, training.steps)
+    batch = training.batch or _batch_size(plan)
+    require_room_for_patches(plan, batch, device)
     devices.keep_freed_memory()
     _claim(run, plan, training)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -165,17 +175,16 @@ def train(
         batches = Batches(
             read_cases(dataset.cases, plan, device, run.cache, training.seed),
             plan,
-            training.batch or _batch_size(plan),
+            batch,
             SAMPLERS[training.sampler],
             training.augmentations,
             training.seed,
         )
         held_out = Validation(validation.cases if validation else (), plan)
-        run_to_end(
-            Session(run, model, optimizer, LOSSES[training.loss], batches, held_out, budget, state),
-            training,
-            after_validation,
-        )
+        loss = LOSSES[training.loss]
+        session = Session(run, model, optimizer, loss, batches, held_out, budget, state)
+        with memory_errors():
+            run_to_end(session, training, after_validation)
     return Model.load(run.folder, training.device)
 
 
@@ -204,10 +213,7 @@ def _claim(run: Run, plan: Plan, training: Training) -> None:
 
 
 def _load(path: Path) -> Training:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
+    content = strict_json.read(path)
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds no training")
     return build(Training, content, f"{path}: a training")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
@@ -12,6 +12,9 @@ from torch import nn
 from medseg.networks.padding import Padded
 from medseg.networks.topology import Topology
 from medseg.registry import build, pick
+
+# Of any parameter: no width or depth is larger, and a file may say anything.
+_LARGEST = 2**14
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,16 @@ class MonaiNetwork:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.ndim not in (2, 3):
+            raise ValueError(f"a network has 2 or 3 axes, got ndim={self.ndim}")
         multiple = tuple(int(n) for n in self.multiple) or (16,) * self.ndim
-        if len(multiple) != self.ndim:
-            raise ValueError(f"multiple has {self.ndim} numbers, one an axis, got {multiple}")
+        if len(multiple) != self.ndim or min(multiple) < 1:
+            raise ValueError(
+                f"multiple has {self.ndim} positive numbers, one an axis, got {multiple}"
+            )
         object.__setattr__(self, "multiple", multiple)
+        if any(n > _LARGEST for n in _numbers(self.parameters)):
+            raise ValueError(f"parameters are numbers up to {_LARGEST}, got {self.parameters}")
         # Tuples, though JSON has lists, so that a config read from a file equals its original.
         object.__setattr__(self, "parameters", {k: _fixed(v) for k, v in self.parameters.items()})
 
@@ -89,6 +98,15 @@ def _find(name: str) -> Any:
         if isinstance(value, type) and issubclass(value, nn.Module)
     }
     return pick(classes, name, "network of MONAI")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """All numbers in a nest of mappings and lists."""
+    if isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _numbers(part)
+    elif isinstance(value, int | float):
+        yield value
 
 
 def _fixed(value: Any) -> Any:

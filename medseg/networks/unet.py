@@ -16,6 +16,7 @@ from medseg.networks.padding import cropped, padded_to
 from medseg.networks.topology import Topology
 
 _CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+_MOST_LEVELS, _MOST_CONVOLUTIONS, _WIDEST = 10, 64, 64
 _UPSAMPLE: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
@@ -59,6 +60,11 @@ class UNet:
                 "a U-Net has at least one level, feature and convolution, got features "
                 f"{tuple(self.features)} and {self.convolutions} convolutions"
             )
+        if levels > _MOST_LEVELS or self.convolutions > _MOST_CONVOLUTIONS:
+            raise ValueError(
+                f"a U-Net has up to {_MOST_LEVELS} levels and {_MOST_CONVOLUTIONS} convolutions "
+                f"a level, got {levels} and {self.convolutions}"
+            )
         object.__setattr__(self, "features", tuple(int(width) for width in self.features))
         for name, default in (("kernels", (3,) * levels), ("strides", (1, *(2,) * (levels - 1)))):
             given = tuple(getattr(self, name)) or default
@@ -67,8 +73,10 @@ class UNet:
             per_axis = tuple(
                 (k,) * self.ndim if isinstance(k, int) else tuple(int(n) for n in k) for k in given
             )
-            if any(len(k) != self.ndim or min(k) < 1 for k in per_axis):
-                raise ValueError(f"{name} have {self.ndim} positive numbers a level, got {given}")
+            if any(len(k) != self.ndim or not 1 <= min(k) <= max(k) <= _WIDEST for k in per_axis):
+                raise ValueError(
+                    f"{name} have {self.ndim} positive numbers up to {_WIDEST} a level, got {given}"
+                )
             object.__setattr__(self, name, per_axis)
 
     @classmethod

@@ -1,0 +1,61 @@
+"""What a plan asks of memory, refused before it is taken: a file may ask for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import prod
+
+import torch
+from torch import nn
+
+from medseg.device import free_memory
+from medseg.learning.plan import Plan
+
+_FLOAT = 4
+
+
+def require_room(size: int, what: str, device: torch.device) -> None:
+    """Raise ValueError if `size` bytes are more than what is free on a device."""
+    free = free_memory(device)
+    if size > free:
+        raise ValueError(f"{what} takes {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free")
+
+
+def require_room_for_patches(plan: Plan, batch: int, device: torch.device) -> None:
+    """Raise ValueError if even the input and the output of a network do not fit in memory."""
+    sides = [plan.patch[axis] for axis in plan.axes]
+    padded = [-(-side // m) * m for side, m in zip(sides, plan.network.multiple, strict=True)]
+    size = _FLOAT * batch * prod(padded) * (len(plan.channels) + len(plan.labels))
+    require_room(size, f"a batch of {batch} patches of {tuple(padded)} voxels", device)
+
+
+def build_network(plan: Plan, device: torch.device) -> nn.Module:
+    """Network of a plan with random weights, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network, or its weights do not fit in the memory of `device`.
+    """
+    shape = len(plan.channels), len(plan.labels)
+    # Tensors without content first; some of MONAI's networks can't be made of them.
+    with suppress(RuntimeError, NotImplementedError), torch.device("meta"):
+        weights = sum(weight.nbytes for weight in plan.network.build(*shape).parameters())
+        require_room(weights, "the network of the plan", device)
+    try:
+        with memory_errors():
+            return plan.network.build(*shape)
+    except (RuntimeError, OverflowError) as error:
+        raise ValueError(f"the network of the plan can't be built: {error}") from error
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise MemoryError where torch's allocator of main memory raises a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            raise MemoryError(f"not enough memory: {str(error).splitlines()[0]}") from error
+        raise
