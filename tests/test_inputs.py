@@ -143,7 +143,7 @@ def test_a_folder_gets_a_file_a_case(folder: Path, tmp_path: Path) -> None:
     assert place("a") == tmp_path / "out" / "a.nii.gz"
 
 
-@pytest.mark.parametrize("name", ["out.nii.gz", "out.nii"])
+@pytest.mark.parametrize("name", ["out.nii.gz", "out.nii", "out.mha", "out.PNG"])
 def test_one_case_may_go_into_a_file(folder: Path, tmp_path: Path, name: str) -> None:
     place = place_outputs(find_cases(folder / "a.nii.gz"), tmp_path / name)
     assert place("a") == tmp_path / name
@@ -160,9 +160,9 @@ def test_a_folder_that_is_called_like_a_file_is_a_folder(folder: Path, tmp_path:
     assert place("a") == tmp_path / "out.nii.gz" / "a.nii.gz"
 
 
-@pytest.mark.parametrize("name", ["out.png", "out.mha"])
+@pytest.mark.parametrize("name", ["out.gif", "out.mhd", "out.img"])
 def test_files_of_another_kind_are_refused(folder: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"volumes are written as \.nii\.gz or \.nii"):
+    with pytest.raises(ValueError, match=r"volumes are written as \.nii\.gz, \.nii, .* make it"):
         place_outputs(find_cases(folder / "a.nii.gz"), tmp_path / name)
 
 

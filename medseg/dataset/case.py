@@ -23,7 +23,7 @@ class Case:
     name : str
         Outputs are named after it.
     channels : tuple of Path
-        A file per channel, in order, or one file that holds all.
+        A file or DICOM folder per channel, in order, or one that holds all.
     reference : Path, optional
         Its annotation, a label map.
     mask_file : Path, optional
@@ -33,6 +33,8 @@ class Case:
     patient : str
         Cases of one patient never stand on both sides of a split. By default, each case is
         a patient of its own.
+    series : str
+        UID or number of the DICOM series, where a channel is a folder of several.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Case:
     mask_file: Path | None = None
     weight_file: Path | None = None
     patient: str = ""
+    series: str = ""
 
     def __post_init__(self) -> None:
         if not self.name or self.name in (".", "..") or set(self.name) & _NO_NAME:
@@ -51,7 +54,7 @@ class Case:
 
     def image(self, channels: int | None = None, nan: float | None = None) -> Image:
         """Read the channels, in order, as one image; see `medseg.read_image`."""
-        return io.read_image(self.channels, channels=channels, nan=nan)
+        return io.read_image(self.channels, channels=channels, nan=nan, series=self.series)
 
     def labels(self, names: Mapping[int, str] | None = None) -> Labels:
         """Read the annotation."""

@@ -22,7 +22,7 @@ def problems_of(
     allow_empty : bool
         Whether a label map may be all background.
     """
-    missing = [path for path in case.files() if not path.is_file()]
+    missing = [path for path in case.files() if not path.exists()]
     if missing or case.reference is None:
         lines = [f"{case.name}: {path} is missing" for path in missing]
         return lines if case.reference else [*lines, f"{case.name}: it has no label map"]

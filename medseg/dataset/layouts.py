@@ -35,12 +35,31 @@ class Layout:
 
 
 def volumes_in(folder: Path) -> list[Path]:
-    """Files in `folder` that medseg reads, sorted; hidden ones are left out."""
-    return sorted(
+    """Files in `folder` that medseg reads, sorted; hidden ones are left out.
+
+    Of an .hdr and its .img, the .hdr. A link that leads nowhere is among them, so that whoever
+    reads it says so.
+    """
+    files = sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and suffix_of(path) and not path.name.startswith(".")
+        if (path.is_file() or path.is_symlink())
+        and suffix_of(path)
+        and not (path.is_dir() or path.name.startswith("."))
     )
+    headers = {stem_of(path) for path in files if suffix_of(path) == ".hdr"}
+    return [path for path in files if suffix_of(path) != ".img" or stem_of(path) not in headers]
+
+
+def by_stem(files: Sequence[Path]) -> dict[str, Path]:
+    """Files by their names without suffix; ValueError if two have the same."""
+    found: dict[str, Path] = {}
+    for path in files:
+        if (other := found.setdefault(stem_of(path), path)) != path:
+            raise ValueError(
+                f"{other} and {path.name} are two files for one case; keep one of them"
+            )
+    return found
 
 
 def grouped(files: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
@@ -48,11 +67,11 @@ def grouped(files: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
 
     So they are only if every file is numbered in this way.
     """
-    stems = {path: stem_of(path) for path in files}
-    if not all(len(s) > 5 and s[-5] == "_" and s[-4:].isdigit() for s in stems.values()):
-        return {stem: (path,) for path, stem in stems.items()}
+    stems = by_stem(files)
+    if not all(len(s) > 5 and s[-5] == "_" and s[-4:].isdigit() for s in stems):
+        return {stem: (path,) for stem, path in stems.items()}
     cases: dict[str, tuple[Path, ...]] = {}
-    for path, stem in stems.items():
+    for stem, path in stems.items():
         cases[stem[:-5]] = (*cases.get(stem[:-5], ()), path)
     return cases
 
@@ -127,7 +146,7 @@ def _read_folder_per_case(path: Path) -> Found:
     channels = tuple(stem for stem in stems if stem not in (label, mask))
     cases = []
     for folder in folders:
-        files = {_short_stem(file): file for file in volumes_in(folder)}
+        files = {_short_stem(file): file for file in by_stem(volumes_in(folder)).values()}
 
         def place(stem: str, files: dict[str, Path] = files, folder: Path = folder) -> Path:
             return files.get(stem, folder / f"{stem}.nii.gz")  # the check names what is missing
@@ -221,9 +240,9 @@ def _folders(path: Path) -> tuple[Path, Path] | None:
 
 
 def _paired(images: Path, labels: Path, masks: Path | None) -> tuple[Case, ...]:
-    annotated = {stem_of(file): file for file in volumes_in(labels)} if labels.is_dir() else {}
-    inside = {stem_of(file): file for file in volumes_in(masks)} if masks else {}
-    files = {stem_of(file): (file,) for file in volumes_in(images)}
+    annotated = by_stem(volumes_in(labels)) if labels.is_dir() else {}
+    inside = by_stem(volumes_in(masks)) if masks else {}
+    files = {stem: (file,) for stem, file in by_stem(volumes_in(images)).items()}
     channels = files if files.keys() & annotated.keys() else grouped(volumes_in(images))
     alone = {name: (images / f"{name}.nii.gz",) for name in annotated.keys() - channels.keys()}
     return tuple(

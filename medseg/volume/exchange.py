@@ -88,19 +88,37 @@ def channels_of_nibabel(image: nib.Nifti1Image) -> tuple[NDArray[np.float32], Gr
     return real(_channels_first(values)), grid_of_nibabel(image)
 
 
+def stored_of_nibabel(image: nib.Nifti1Image) -> tuple[NDArray, Grid]:
+    """Array (C, i, j, k) in the dtype of the file, unless a slope changes it, and grid."""
+    if np.dtype(image.get_data_dtype()).fields:
+        return channels_of_nibabel(image)
+    return _channels_first(_scaled(image, None)), grid_of_nibabel(image)
+
+
 def labels_of_nibabel(image: nib.Nifti1Image) -> tuple[NDArray[np.integer], Grid]:
     """Array (i, j, k) and grid."""
-    array = _channels_first(whole(_scaled(image, None)))
+    array, grid = stored_of_nibabel(image)
+    return one_channel(whole(array)), grid
+
+
+def one_channel(array: NDArray[np.integer]) -> NDArray[np.integer]:
+    """(...) labels of a (1, ...) array, refusing more channels."""
     if len(array) != 1:
-        raise ValueError(f"labels have one value a voxel, got a 4D file of {len(array)} volumes")
-    return array[0], grid_of_nibabel(image)
+        n = len(array)
+        raise ValueError(
+            f"labels have one value a voxel, got {n}; a 4D file of {n} volumes, or colours?"
+        )
+    labels: NDArray[np.integer] = array[0]
+    return labels
 
 
 def grid_of_nibabel(image: nib.Nifti1Image) -> Grid:
     """Grid in mm, with the code of the affine that counts (sform before qform)."""
     header = image.header
-    code = int(header["sform_code"]) or int(header["qform_code"])
-    unit = _UNIT_OF_CODE.get(int(header["xyzt_units"]) & 7, "unknown")
+    code, unit = 0, _UNIT_OF_CODE[0]
+    if "sform_code" in header:  # Analyze has none, nor a unit
+        code = int(header["sform_code"]) or int(header["qform_code"])
+        unit = _UNIT_OF_CODE.get(int(header["xyzt_units"]) & 7, "unknown")
     affine = np.array(image.affine, dtype=np.float64)
     affine[:3] *= _MM_PER_UNIT[unit]
     shape = (*image.shape[:3], *(1,) * (3 - len(image.shape)))
@@ -129,7 +147,9 @@ def to_nibabel(array: NDArray, grid: Grid) -> nib.Nifti1Image:
     return image
 
 
-def channels_of_sitk(image: Any, to: Callable[[NDArray], NDArray] = real) -> tuple[NDArray, Grid]:
+def channels_of_sitk(
+    image: Any, to: Callable[[NDArray], NDArray] = np.asarray
+) -> tuple[NDArray, Grid]:
     """Array (C, i, j[, k]) and grid of a SimpleITK image; `to` converts the numbers."""
     import SimpleITK as sitk  # noqa: N813
 
@@ -144,7 +164,7 @@ def channels_of_sitk(image: Any, to: Callable[[NDArray], NDArray] = real) -> tup
     affine = np.eye(n + 1)
     affine[:n, :n] = np.array(image.GetDirection()).reshape(n, n) * image.GetSpacing()
     affine[:n, n] = image.GetOrigin()
-    return array, Grid(array.shape[1:], _lps_ras(n) @ affine)
+    return array, Grid(array.shape[1:], lps_ras(affine))
 
 
 def to_sitk(array: NDArray, grid: Grid) -> Any:
@@ -152,7 +172,7 @@ def to_sitk(array: NDArray, grid: Grid) -> Any:
     import SimpleITK as sitk  # noqa: N813
 
     n = grid.ndim
-    affine = _lps_ras(n) @ grid.affine
+    affine = lps_ras(grid.affine)
     spacing = np.linalg.norm(affine[:n, :n], axis=0)
     stored = array.transpose(*reversed(range(1, n + 1)), 0)
     vector = len(array) > 1
@@ -165,8 +185,10 @@ def to_sitk(array: NDArray, grid: Grid) -> Any:
     return image
 
 
-def _lps_ras(n: int) -> NDArray[np.float64]:
-    return np.diag([-1.0, -1.0, *[1.0] * (n - 1)])
+def lps_ras(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Affine into RAS of one into LPS, and the other way round; 2D has the first two axes."""
+    turned: NDArray[np.float64] = np.diag([-1.0, -1.0, *[1.0] * (len(affine) - 2)]) @ affine
+    return turned
 
 
 def _scaled(image: nib.Nifti1Image, dtype: Any) -> NDArray:

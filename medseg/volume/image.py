@@ -85,7 +85,7 @@ class Image:
     @classmethod
     def from_sitk(cls, image: Any) -> Image:
         """Image of a SimpleITK image, whose vector components become the channels."""
-        return cls(*exchange.channels_of_sitk(image))
+        return cls(*exchange.channels_of_sitk(image, to=exchange.real))
 
     def to_sitk(self) -> Any:
         """SimpleITK image; several channels become vector components."""

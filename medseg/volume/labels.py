@@ -66,9 +66,7 @@ class Labels:
     def from_sitk(cls, image: Any, names: Mapping[int, str] | None = None) -> Labels:
         """Labels of a SimpleITK image, whose values must be whole numbers."""
         array, grid = exchange.channels_of_sitk(image, to=exchange.whole)
-        if len(array) != 1:
-            raise ValueError(f"labels have one value a voxel, got {len(array)}")
-        return cls(array[0], grid, names or {})
+        return cls(exchange.one_channel(array), grid, names or {})
 
     def to_sitk(self) -> Any:
         """SimpleITK image in the smallest integer dtype that holds the labels."""

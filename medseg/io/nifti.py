@@ -1,0 +1,112 @@
+"""NIfTI-1 and NIfTI-2, in one file or in two, and Analyze 7.5."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from medseg.io.compressing import compressed, decompressed
+from medseg.io.formats import Kind
+from medseg.volume import Grid, Image, Labels
+from medseg.volume.exchange import channels_of_nibabel, stored_of_nibabel
+
+if TYPE_CHECKING:
+    import nibabel as nib
+
+# The first number of a file, in either byte order, is the size of its header: 348 or 540.
+_FIRST_OF_1 = (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c")
+_FIRST_OF_2 = (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")
+
+
+def read(path: Path, kind: Kind) -> tuple[NDArray, Grid]:
+    """Array and grid of a .nii or .nii.gz."""
+    return _taken(load(path), kind)
+
+
+def read_pair(path: Path, kind: Kind) -> tuple[NDArray, Grid]:
+    """Array and grid of an .hdr and the .img beside it, whichever of them is named."""
+    return _taken(load_pair(path), kind)
+
+
+def encoded(volume: Image | Labels, suffix: str) -> bytes:
+    """Bytes of the file: labels in the smallest integer dtype, images in float32."""
+    content = volume.to_nibabel().to_bytes()
+    return compressed(content) if suffix == ".nii.gz" else content
+
+
+def load(path: Path) -> nib.Nifti1Image:
+    """Nibabel image of a whole and undamaged file.
+
+    Raises
+    ------
+    ValueError
+        If its checksum is wrong, its voxels are not all there, or its header is none.
+    """
+    import nibabel as nib
+
+    content = _content(path)
+    kind = nib.Nifti2Image if content[:4] in _FIRST_OF_2 else nib.Nifti1Image
+    try:
+        image = kind.from_bytes(content)
+    except Exception as error:  # nibabel's readers raise whatever their parts raise
+        raise ValueError(f"{path} is no NIfTI image: {error}") from error
+    _require_whole(path, image, len(content))
+    return image
+
+
+def load_pair(path: Path) -> Any:
+    """Nibabel image of a header and a file of voxels; see `load`."""
+    import nibabel as nib
+    from nibabel.fileholders import FileHolder
+
+    header, voxels = _beside(path, ".hdr"), _beside(path, ".img")
+    first = _content(header)
+    kind: Any = nib.Nifti2Pair if first[:4] in _FIRST_OF_2 else nib.Nifti1Pair
+    if first[:4] in _FIRST_OF_1 and first[344:347] not in (b"ni1", b"n+1"):
+        kind = nib.Spm2AnalyzeImage
+    content = _content(voxels)
+    holders = {
+        "header": FileHolder(fileobj=BytesIO(first)),
+        "image": FileHolder(fileobj=BytesIO(content)),
+    }
+    try:
+        image = kind.from_file_map(holders)
+    except Exception as error:  # as above
+        raise ValueError(f"{header} is no header of NIfTI or Analyze: {error}") from error
+    _require_whole(voxels, image, len(content))
+    return image
+
+
+def _taken(image: Any, kind: Kind) -> tuple[NDArray, Grid]:
+    return channels_of_nibabel(image) if kind == "image" else stored_of_nibabel(image)
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    # By content, as both suffixes are found on both kinds.
+    return decompressed(path, content) if content[:2] == b"\x1f\x8b" else content
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """The half of a pair with that suffix, in upper case too."""
+    stem = path.name[:-4]
+    for file in (path.with_name(stem + suffix), path.with_name(stem + suffix.upper())):
+        if file.is_file():
+            return file
+    if path.suffix.lower() == suffix:
+        return path
+    raise FileNotFoundError(f"{path.with_name(stem + suffix)} does not exist, but {path} needs it")
+
+
+def _require_whole(path: Path, image: Any, size: int) -> None:
+    proxy: Any = image.dataobj
+    voxels = prod(int(length) for length in proxy.shape)
+    needed = int(proxy.offset) + voxels * int(proxy.dtype.itemsize)
+    if needed > size or voxels < 1:
+        raise ValueError(
+            f"{path} is truncated: its header speaks of {needed} bytes, the file has {size}"
+        )
