@@ -14,6 +14,7 @@ from medseg.progress import progress
 T = TypeVar("T")
 Existing = Literal["refuse", "skip", "overwrite"]
 log = logging.getLogger("medseg")
+_LONGEST_LINE, _KEPT_END = 2000, 500
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,18 @@ def mendable() -> tuple[type[Exception], ...]:
 
 
 def in_one_line(error: BaseException) -> str:
-    """Say what is wrong in one line."""
+    """Say what is wrong in one line, the middle left out where it is long.
+
+    A file may have put anything into it, so what can't be printed is written out.
+    """
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror.lower()}"
     if isinstance(error, MemoryError) and not str(error):
         return "not enough memory"
-    return " ".join(str(error).split())
+    line = " ".join(str(error).split())
+    if len(line) > _LONGEST_LINE:
+        line = f"{line[: _LONGEST_LINE - _KEPT_END]} ... {line[-_KEPT_END:]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def _require_different(places: Mapping[str, Path]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from math import prod
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 
 from medseg.device import free_memory
 from medseg.learning.plan import Plan
+from medseg.networks import NetworkConfig
 
 _FLOAT = 4
 
@@ -39,15 +40,23 @@ def build_network(plan: Plan, device: torch.device) -> nn.Module:
         If there is no such network, or its weights do not fit in the memory of `device`.
     """
     shape = len(plan.channels), len(plan.labels)
-    # Tensors without content first; some of MONAI's networks can't be made of them.
-    with suppress(RuntimeError, NotImplementedError), torch.device("meta"):
-        weights = sum(weight.nbytes for weight in plan.network.build(*shape).parameters())
-        require_room(weights, "the network of the plan", device)
     try:
+        require_room(_size(plan.network, *shape), "the network of the plan", device)
         with memory_errors():
             return plan.network.build(*shape)
     except (RuntimeError, OverflowError) as error:
         raise ValueError(f"the network of the plan can't be built: {error}") from error
+
+
+def _size(network: NetworkConfig, channels: int, classes: int) -> int:
+    """Bytes of its weights, from tensors without content; 0 where it can't be made of those."""
+    try:
+        with torch.device("meta"):
+            return sum(weight.nbytes for weight in network.build(channels, classes).parameters())
+    except RuntimeError as error:
+        if "overflow" in str(error):  # of the size of a tensor
+            raise
+        return 0  # some of MONAI's networks look at the numbers in their tensors
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Unit = Literal["mm", "um", "m", "unknown"]
+# Mm. What lies beyond is no place of a voxel but a damaged header, and would overflow.
+_FARTHEST, _SMALLEST = 1e12, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,8 @@ class Grid:
             )
         if not np.isfinite(affine).all():
             raise ValueError(f"the affine has entries that are no numbers: {affine.tolist()}")
+        if np.abs(affine).max() > _FARTHEST:
+            raise ValueError(f"the affine leads farther than {_FARTHEST:g} mm: {affine.tolist()}")
         _require_axes(affine[:n, :n])
         affine.flags.writeable = False
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
@@ -110,7 +114,7 @@ def _origin(grid: Grid) -> tuple[float, ...]:
 
 def _require_axes(axes: NDArray[np.float64]) -> None:
     lengths = np.linalg.norm(axes, axis=0)
-    if (lengths == 0).any():
+    if (lengths < _SMALLEST).any():
         raise ValueError(f"the affine has a voxel size of 0 mm: {axes.tolist()}")
     if abs(np.linalg.det(axes / lengths)) < 1e-6:
         raise ValueError(f"the affine collapses an axis: {axes.tolist()}")
