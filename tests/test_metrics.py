@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -365,7 +366,7 @@ def test_distances_are_measured_once_and_only_if_asked_for() -> None:
         calls.append(1)
         return Distances.from_values([1.0]), Distances.from_values([2.0])
 
-    pair = Pair(1, (1, 1), 8, SPACING, measure)
+    pair = replace(cubes(), measure=measure)
     METRICS["dice"].compute(pair)
     assert not calls
     assert [METRICS[name].compute(pair) for name in ("hd", "assd")] == [2.0, 1.5]

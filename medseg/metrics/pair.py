@@ -16,6 +16,38 @@ Status = Literal["ok", "missed", "spurious", "both_empty"]
 
 
 @dataclass(frozen=True, eq=False)
+class Masks:
+    """A structure as predicted and as annotated, cut to the box that holds both.
+
+    Axes along which the whole grid has length 1 are left out.
+
+    Parameters
+    ----------
+    predicted, reference : arrays of one shape
+    spacing : tuple of float
+        Voxel size in mm along each axis of the masks.
+    """
+
+    predicted: NDArray[np.bool_]
+    reference: NDArray[np.bool_]
+    spacing: tuple[float, ...]
+
+    @classmethod
+    def cut(
+        cls,
+        predicted: NDArray[np.bool_],
+        reference: NDArray[np.bool_],
+        spacing: tuple[float, ...],
+    ) -> Masks:
+        """Masks on the whole grid, cut to what is in either; one voxel if nothing is."""
+        kept = present_axes(reference.shape)
+        gone = tuple(axis for axis in range(reference.ndim) if axis not in kept)
+        first, second = predicted.squeeze(gone), reference.squeeze(gone)
+        box = box_of(first | second)
+        return cls(first[box], second[box], tuple(spacing[axis] for axis in kept))
+
+
+@dataclass(frozen=True, eq=False)
 class Pair:
     """One structure, predicted and annotated, on one grid.
 
@@ -33,6 +65,8 @@ class Pair:
         Voxel size in mm along each axis of the grid.
     measure : function of nothing
         Gives `distances`; called once, when a metric first asks for them.
+    crop : function of nothing
+        Gives `masks`; called once, when a metric first asks for them.
     """
 
     overlap: int
@@ -40,10 +74,16 @@ class Pair:
     total: int
     spacing: tuple[float, ...]
     measure: Callable[[], tuple[Distances, Distances]] = field(repr=False)
+    crop: Callable[[], Masks] = field(repr=False)
 
     @classmethod
     def from_masks(
-        cls, predicted: ArrayLike, reference: ArrayLike, spacing: ArrayLike = 1.0
+        cls,
+        predicted: ArrayLike,
+        reference: ArrayLike,
+        spacing: ArrayLike = 1.0,
+        *,
+        connectivity: int = 1,
     ) -> Pair:
         """Compare two masks, over the whole grid and with nothing clever: the oracle of `pairs`.
 
@@ -53,6 +93,8 @@ class Pair:
             Non-zero is inside.
         spacing : float or tuple of float
             Voxel size in mm, along each axis.
+        connectivity : int
+            As for `pairs`.
         """
         masks = np.asarray(predicted, bool), np.asarray(reference, bool)
         shape = masks[1].shape
@@ -67,7 +109,8 @@ class Pair:
             (int(np.count_nonzero(masks[0])), int(np.count_nonzero(masks[1]))),
             masks[1].size,
             millimetres,
-            partial(_measure, *masks, millimetres),
+            partial(_measure, *masks, millimetres, connectivity),
+            partial(Masks.cut, *masks, millimetres),
         )
 
     @property
@@ -103,10 +146,16 @@ class Pair:
     def distances(self) -> tuple[Distances, Distances]:
         """Mm from each border voxel to the other border: those predicted, then those annotated.
 
-        A border voxel has a face neighbour outside the structure or outside the grid; an axis
-        of length 1 is no axis. All infinite where the other structure is empty.
+        A border voxel has a neighbour outside the structure or outside the grid, a neighbour
+        across a face if nothing else was asked for; an axis of length 1 is no axis. All
+        infinite where the other structure is empty.
         """
         return self.measure()
+
+    @cached_property
+    def masks(self) -> Masks:
+        """The two structures themselves, for what is no matter of counts and distances."""
+        return self.crop()
 
     @cached_property
     def pooled(self) -> Distances:
@@ -119,14 +168,35 @@ def present_axes(shape: tuple[int, ...]) -> list[int]:
     return [axis for axis, size in enumerate(shape) if size > 1] or [0]
 
 
+def box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Smallest box that holds all of the mask; the first voxel if it is empty."""
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        filled = np.flatnonzero(mask.any(axis=others))
+        box.append(slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 1))
+    return tuple(box)
+
+
 def _measure(
-    predicted: NDArray[np.bool_], reference: NDArray[np.bool_], spacing: tuple[float, ...]
+    predicted: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
+    spacing: tuple[float, ...],
+    connectivity: int,
 ) -> tuple[Distances, Distances]:
     kept = present_axes(reference.shape)
     shape = tuple(reference.shape[axis] for axis in kept)
     zooms = tuple(spacing[axis] for axis in kept)
-    first, second = predicted.reshape(shape), reference.reshape(shape)
-    return _to_border(first, second, zooms), _to_border(second, first, zooms)
+    borders = [_border(mask.reshape(shape), connectivity) for mask in (predicted, reference)]
+    return _to_border(borders[0], borders[1], zooms), _to_border(borders[1], borders[0], zooms)
+
+
+def _border(mask: NDArray[np.bool_], connectivity: int) -> NDArray[np.bool_]:
+    from scipy import ndimage
+
+    around = ndimage.generate_binary_structure(mask.ndim, connectivity)
+    # Erosion must see background beyond the grid, or a structure cut by its edge has no border.
+    return np.asarray(mask & ~ndimage.binary_erosion(mask, around, border_value=0))
 
 
 def _to_border(
@@ -134,15 +204,7 @@ def _to_border(
 ) -> Distances:
     from scipy import ndimage
 
-    source_border, target_border = _border(source), _border(target)
-    if not target_border.any():
-        return Distances.from_values(np.full(np.count_nonzero(source_border), np.inf))
-    to_target = ndimage.distance_transform_edt(~target_border, sampling=spacing)
-    return Distances.from_values(to_target[source_border])
-
-
-def _border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    from scipy import ndimage
-
-    # Erosion must see background beyond the grid, or a structure cut by its edge has no border.
-    return np.asarray(mask & ~ndimage.binary_erosion(mask, border_value=0))
+    if not target.any():
+        return Distances.from_values(np.full(np.count_nonzero(source), np.inf))
+    to_target = ndimage.distance_transform_edt(~target, sampling=spacing)
+    return Distances.from_values(to_target[source])

@@ -1,21 +1,18 @@
-"""The pairs of all labels at once: one look at the voxels, one at their borders."""
+"""The pairs of all labels at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.metrics.comparison import Comparison
 from medseg.metrics.distances import Distances
-from medseg.metrics.pair import Pair, present_axes
+from medseg.metrics.pair import Masks, Pair, present_axes
 from medseg.volume import BACKGROUND, Labels, require_match
-
-# Up to here a label is its own index into a table; beyond, labels are numbered anew.
-_MOST_LABELS = 2**16
-_VOXELS_AT_ONCE = 2**20
 
 
 def pairs(
@@ -23,6 +20,8 @@ def pairs(
     reference: Labels,
     labels: Iterable[int] | None = None,
     regions: Mapping[str, Iterable[int]] | None = None,
+    *,
+    connectivity: int = 1,
 ) -> dict[int | str, Pair]:
     """Pair of each label and of each region, by label and by the name of the region.
 
@@ -34,6 +33,9 @@ def pairs(
         Default: those that either of the two has and those that `reference` has a name for.
     regions : mapping of str to iterable of int, optional
         Name -> labels that make up the region.
+    connectivity : int
+        What a border voxel is: one with a neighbour outside the structure across a face (1),
+        across a face or an edge (2), or across a face, an edge or a corner (3).
 
     Raises
     ------
@@ -42,18 +44,21 @@ def pairs(
     """
     require_match(reference.grid, predicted.grid, "the prediction")
     unions = {name: _structures(members) for name, members in (regions or {}).items()}
-    maps, spacing = _along_memory(predicted, reference)
-    values, codes = _numbered(*_cropped(*maps))
-    whole = _Comparison(*codes, len(values), spacing)
-    present = values[whole.sizes.any(axis=0)].tolist()
+    values, maps = _numbered(predicted.array, reference.array)
+    axes = present_axes(reference.array.shape)
+    setting = _Setting(predicted, reference, axes, connectivity)
+    found: dict[int | str, Pair] = {}
+    whole = setting.compare(maps, len(values))
+    present = values[np.flatnonzero((whole.sizes[0] > 0) | (whole.sizes[1] > 0))].tolist()
     wanted = sorted({*present, *reference.names} - {BACKGROUND}) if labels is None else labels
-    place = {int(value): code for code, value in enumerate(values)}
-    found: dict[int | str, Pair] = {
-        label: whole.pair(place.get(label), reference) for label in _structures(wanted)
-    }
+    for label in _structures(wanted):
+        code = int(np.searchsorted(values, label))
+        known = code < len(values) and values[code] == label
+        found[label] = setting.pair(whole, code if known else None, (label,))
     for name, members in unions.items():
-        inside = np.isin(values, members).astype(np.uint8)
-        found[name] = _Comparison(inside[codes[0]], inside[codes[1]], 2, spacing).pair(1, reference)
+        inside = np.isin(values, members).view(np.uint8)
+        union = setting.compare((inside[maps[0]], inside[maps[1]]), 2)
+        found[name] = setting.pair(union, 1, members)
     return found
 
 
@@ -65,174 +70,84 @@ def _structures(labels: Iterable[int]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Comparison:
-    """Two maps of codes, compared for all codes above 0 at once.
+class _Setting:
+    """What the pairs of all labels have in common."""
 
-    The maps, of one shape and in C order, may end where the structures do: beyond them is
-    code 0.
-    """
+    predicted: Labels
+    reference: Labels
+    axes: list[int]
+    connectivity: int
 
-    predicted: NDArray[np.unsignedinteger]
-    reference: NDArray[np.unsignedinteger]
-    codes: int
-    spacing: tuple[float, ...]
-
-    def pair(self, code: int | None, whole: Labels) -> Pair:
-        """Pair of one code, on the grid of `whole`; None is a code that does not occur."""
-        total, spacing = whole.array.size, whole.grid.spacing
-        if code is None:
-            return Pair(0, (0, 0), total, spacing, _no_distances)
-        sizes = (int(self.sizes[0, code]), int(self.sizes[1, code]))
-        return Pair(int(self.overlaps[code]), sizes, total, spacing, partial(self.distances, code))
-
-    @cached_property
-    def sizes(self) -> NDArray[np.int64]:
-        """(2, codes): voxels predicted and annotated."""
-        return np.stack([_count(self.predicted, self.codes), _count(self.reference, self.codes)])
-
-    @cached_property
-    def overlaps(self) -> NDArray[np.int64]:
-        """(codes,): voxels in both."""
-        # Not a joint histogram, which takes the square of the number of labels.
-        return _count(self.predicted[self.predicted == self.reference], self.codes)
-
-    @cached_property
-    def borders(self) -> tuple[_Borders, _Borders]:
-        return _Borders.of(self.predicted, self.codes), _Borders.of(self.reference, self.codes)
-
-    def distances(self, code: int) -> tuple[Distances, Distances]:
-        """What `Pair.distances` is, for one code."""
-        first, second = self.borders
-        return (
-            first.distances_to(second, code, self.spacing),
-            second.distances_to(first, code, self.spacing),
+    def compare(self, maps: tuple[NDArray, NDArray], codes: int) -> Comparison:
+        """Compare maps of codes, taking an axis of length 1 for none."""
+        shape = self.reference.array.shape
+        gone = tuple(axis for axis in range(len(shape)) if axis not in self.axes)
+        spacing = self.reference.grid.spacing
+        return Comparison.of(
+            maps[0].squeeze(gone),
+            maps[1].squeeze(gone),
+            codes,
+            tuple(spacing[axis] for axis in self.axes),
+            self.connectivity,
         )
 
-
-@dataclass(frozen=True, eq=False)
-class _Borders:
-    """Border voxels of every code of a map.
-
-    Parameters
-    ----------
-    border : (...) integer array
-        The code where a voxel is on the border of its structure, 0 elsewhere.
-    places : (n,) integer array
-        Flat indices of the border voxels, in the order of their codes.
-    starts : (codes + 1,) integer array
-        Where each code begins in `places`.
-    """
-
-    border: NDArray[np.unsignedinteger]
-    places: NDArray[np.int64]
-    starts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, codes: NDArray[np.unsignedinteger], count: int) -> _Borders:
-        edge = np.zeros(codes.shape, bool)
-        for axis in range(codes.ndim):
-            along, marked = np.moveaxis(codes, axis, 0), np.moveaxis(edge, axis, 0)
-            changes = along[1:] != along[:-1]
-            marked[1:] |= changes
-            marked[:-1] |= changes
-            marked[[0, -1]] = True  # beyond the map is code 0
-        border = np.where(edge, codes, codes.dtype.type(0))
-        places = np.flatnonzero(border)
-        found = border.ravel()[places]
-        order = np.argsort(found, kind="stable")
-        return cls(border, places[order], np.searchsorted(found[order], np.arange(count + 1)))
-
-    def places_of(self, code: int) -> NDArray[np.int64]:
-        return self.places[self.starts[code] : self.starts[code + 1]]
-
-    def distances_to(self, other: _Borders, code: int, spacing: tuple[float, ...]) -> Distances:
-        """Distance of each border voxel of `code` to the nearest one of `other`."""
-        places, targets = self.places_of(code), other.places_of(code)
-        if not len(targets):
-            return Distances.from_values(np.full(len(places), np.inf))
-        values = np.zeros(len(places))
-        apart = other.border.ravel()[places] != code  # the others coincide: no need to search
-        values[apart] = _nearest(places[apart], targets, self.border.shape, spacing)
-        return Distances.from_values(values)
+    def pair(self, compared: Comparison, code: int | None, labels: tuple[int, ...]) -> Pair:
+        """Pair of one code, which stands for `labels`; None is a code that does not occur."""
+        total, spacing = self.reference.array.size, self.reference.grid.spacing
+        crop = partial(_masks, self.predicted, self.reference, labels)
+        if code is None:
+            return Pair(0, (0, 0), total, spacing, _no_distances, crop)
+        predicted, annotated, both = compared.sizes[:, code].tolist()
+        measure = partial(compared.distances, code)
+        return Pair(both, (predicted, annotated), total, spacing, measure, crop)
 
 
-def _nearest(
-    places: NDArray[np.int64],
-    targets: NDArray[np.int64],
-    shape: tuple[int, ...],
-    spacing: tuple[float, ...],
-) -> NDArray[np.float64]:
-    """Distance in mm of each flat index to the nearest of `targets`."""
-    from scipy.spatial import KDTree
-
-    if not len(places):
-        return np.zeros(0)
-    points = np.stack(np.unravel_index(places, shape), axis=1)
-    others = np.stack(np.unravel_index(targets, shape), axis=1)
-    tree = KDTree(others * np.array(spacing), balanced_tree=False, compact_nodes=False)
-    _, nearest = tree.query(points * np.array(spacing))
-    # Whole steps times spacing: no rounding grows with the distance from the origin.
-    steps: NDArray[np.float64] = (points - others[nearest]) * np.array(spacing)
-    return np.asarray(np.sqrt((steps**2).sum(axis=1)))
-
-
-def _count(codes: NDArray[np.unsignedinteger], count: int) -> NDArray[np.int64]:
-    """(count,): voxels of each code."""
-    counts = np.zeros(count, np.int64)
-    # bincount makes eight bytes of each voxel, so it gets a part of the map at a time.
-    for part in np.array_split(codes.ravel(), codes.size // _VOXELS_AT_ONCE + 1):
-        counts += np.bincount(part, minlength=count)
-    return counts
+def _masks(predicted: Labels, reference: Labels, labels: tuple[int, ...]) -> Masks:
+    if len(labels) == 1:
+        first, second = predicted.mask(labels[0]), reference.mask(labels[0])
+    else:
+        first, second = np.isin(predicted.array, labels), np.isin(reference.array, labels)
+    return Masks.cut(first, second, reference.grid.spacing)
 
 
 def _no_distances() -> tuple[Distances, Distances]:
     return Distances.from_values([]), Distances.from_values([])
 
 
-def _along_memory(
-    predicted: Labels, reference: Labels
-) -> tuple[tuple[NDArray[np.integer], NDArray[np.integer]], tuple[float, ...]]:
-    """Both arrays without axes of length 1, slowest axis in memory first, and their spacing."""
-    kept = present_axes(reference.array.shape)
-    # No metric minds the order of axes, and files come in Fortran order, slow to copy to C.
-    order = sorted(kept, key=lambda axis: -abs(reference.array.strides[axis]))
-    shape = tuple(reference.array.shape[axis] for axis in kept)
-    turn = [kept.index(axis) for axis in order]
-    first, second = (
-        x.array.reshape(shape, order="A").transpose(turn) for x in (predicted, reference)
-    )
-    return (first, second), tuple(reference.grid.spacing[axis] for axis in order)
-
-
-def _cropped(
-    predicted: NDArray[np.integer], reference: NDArray[np.integer]
-) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Both arrays cut to the box of what is not background in either; at least one voxel."""
-    anything = predicted != BACKGROUND
-    anything |= reference != BACKGROUND
-    box = []
-    for axis in range(anything.ndim):
-        others = tuple(other for other in range(anything.ndim) if other != axis)
-        filled = np.flatnonzero(anything.any(axis=others))
-        box.append(slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 1))
-    return predicted[tuple(box)], reference[tuple(box)]
-
-
 def _numbered(
     predicted: NDArray[np.integer], reference: NDArray[np.integer]
-) -> tuple[NDArray[np.int64], tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]]:
-    """Label of each code, and both arrays as codes in C order, code 0 for background."""
-    low = min(int(predicted.min()), int(reference.min()))
-    if low < BACKGROUND:
-        raise ValueError(f"only labels above 0 are structures, got {low}; make it 0 or positive")
-    high = max(int(predicted.max()), int(reference.max()))
-    if high < _MOST_LABELS:
-        dtype = np.uint8 if high < 2**8 else np.uint16
-        return np.arange(high + 1), (
-            np.ascontiguousarray(predicted, dtype),
-            np.ascontiguousarray(reference, dtype),
-        )
+) -> tuple[NDArray[np.int64], tuple[NDArray, NDArray]]:
+    """Label of each code, and both arrays as codes of one unsigned dtype, 0 for background.
+
+    Up to 65535 a label is its own code; beyond, labels are numbered anew.
+    """
+    first, second = _narrowed(predicted), _narrowed(reference)
+    if first is not None and second is not None:
+        dtype = np.promote_types(first.dtype, second.dtype)
+        first, second = first.astype(dtype, copy=False), second.astype(dtype, copy=False)
+        return np.arange(np.iinfo(dtype).max + 1), (first, second)
     stacked = np.stack([predicted, reference])
-    values, codes = np.unique(np.append(stacked, BACKGROUND), return_inverse=True)
-    first, second = codes[:-1].reshape(stacked.shape).astype(np.uint32)
+    values, numbers = np.unique(np.append(stacked, BACKGROUND), return_inverse=True)
+    first, second = numbers[:-1].reshape(stacked.shape).astype(np.uint32)
     return values.astype(np.int64), (first, second)
+
+
+def _narrowed(array: NDArray[np.integer]) -> NDArray | None:
+    """Labels in the smaller of uint8 and uint16 that holds them; None if neither does."""
+    from medseg.metrics import _kernels
+
+    if array.dtype in (np.uint8, np.uint16) or not array.size:
+        return array
+    if not (array.flags.c_contiguous or array.flags.f_contiguous):
+        array = np.ascontiguousarray(array)
+    flat = array.reshape(-1, order="A")
+    for dtype in (np.uint8, np.uint16):
+        into = np.empty_like(array, dtype)
+        bits = int(_kernels.narrow(flat, into.reshape(-1, order="A")))
+        if bits < BACKGROUND:
+            raise ValueError(
+                f"only labels above 0 are structures, got {array.min()}; make it 0 or positive"
+            )
+        if bits <= np.iinfo(dtype).max:
+            return into
+    return None
