@@ -141,7 +141,9 @@ def _of_metaimage(path: Path) -> _Voxels:
     encoding = "raw" if fields.get("binarydata", "true").lower() == "true" else "text"
     if fields.get("compresseddata", "false").lower() == "true":
         encoding = "deflate"
-    other = fields["elementdatafile"]
+    other = fields.get("elementdatafile")
+    if other is None:
+        raise ValueError(f"{path} is damaged: its header does not say where the voxels are")
     if other.lower() == "local":
         return _Voxels(path, end + 1, encoding)
     return _Voxels(_data_file(path, other), 0, encoding)
