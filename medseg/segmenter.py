@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,10 @@ from medseg.volume import (
 )
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+_Volume = TypeVar("_Volume", bound=Image | Labels)
 
 Run = Callable[["Tensor", tuple[float, ...], "Tensor | None", "Tensor | None"], "Tensor"]
 
@@ -88,6 +92,55 @@ def in_place_of(array: NDArray, image: Image, names: Mapping[int, str]) -> Label
     return Labels(reorient(turned, orientation(image.grid)).array, image.grid, names)
 
 
+def put_back(array: NDArray, volume: _Volume) -> _Volume:
+    """Volume like `volume`, of an array in canonical orientation; undoes `canonical`."""
+    turned = volume.on(array, reorient(volume).grid)
+    stored = reorient(turned, orientation(volume.grid))
+    return cast(_Volume, volume.on(stored.array, volume.grid))
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """How methods see a grid: in canonical orientation, on a device, without axes of length 1.
+
+    So a single slice of a volume is 2D.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        In canonical orientation, all axes.
+    spacing : tuple of float, mm
+        Of the axes that are kept.
+    device : torch.device
+    """
+
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    device: torch.device
+
+    @classmethod
+    def of(cls, volume: Image | Labels, device: str = "auto") -> Frame:
+        """Frame of the grid of `volume`; `device` as for `medseg.device.resolve`."""
+        grid = reorient(volume).grid
+        spacing = tuple(grid.spacing[axis] for axis in _kept(grid.shape))
+        return cls(grid.shape, spacing, devices.resolve(device))
+
+    def upload(self, volume: Image | Labels, dtype: torch.dtype) -> Tensor:
+        """Tensor of a volume on this grid: (...), of an image (C, ...)."""
+        import torch
+
+        array = canonical(volume)
+        lead = array.shape[: array.ndim - len(self.shape)]
+        # torch.tensor copies: the arrays of volumes are read-only.
+        flat = torch.tensor(array.reshape(*lead, *(self.shape[axis] for axis in _kept(self.shape))))
+        return flat.to(self.device, dtype)
+
+    def download(self, tensor: Tensor) -> NDArray:
+        """Array in canonical orientation with all axes, of a tensor as `upload` gives."""
+        lead = tensor.shape[: tensor.ndim - len(self.spacing)]
+        return tensor.cpu().numpy().reshape(*lead, *self.shape)
+
+
 def segment_with(
     run: Run, image: Image, seeds: Labels | None, mask: Labels | None, device: str = "auto"
 ) -> Labels:
@@ -100,32 +153,24 @@ def segment_with(
     ----------
     run : function of (image, spacing, seeds, mask) -> labels
         `image` a (C, ...) float32 tensor, `seeds` int32, `mask` bool, both (...) or None,
-        `spacing` in mm. Axes of length 1 are left out, so that a single slice of a volume is
-        2D. Its result has the shape of `seeds`.
+        `spacing` in mm, all as a `Frame` has them. Its result has the shape of `seeds`.
     """
     import torch
 
     require_place(image, seeds, mask)
-    where = devices.resolve(device)
-    shape = reorient(image).grid.shape
-    kept = [axis for axis, size in enumerate(shape) if size > 1] or [0]
-    spacing = reorient(image).grid.spacing
-
-    def upload(volume: Image | Labels, dtype: torch.dtype) -> Tensor:
-        array = canonical(volume)
-        lead = array.shape[: array.ndim - len(shape)]
-        # torch.tensor copies: the arrays of volumes are read-only.
-        flat = torch.tensor(array.reshape(*lead, *(shape[axis] for axis in kept)))
-        return flat.to(where, dtype)
-
-    inside = None if mask is None else upload(mask, torch.bool)
+    frame = Frame.of(image, device)
+    inside = None if mask is None else frame.upload(mask, torch.bool)
     found = run(
-        upload(image, torch.float32),
-        tuple(spacing[axis] for axis in kept),
-        None if seeds is None else upload(seeds, torch.int32),
+        frame.upload(image, torch.float32),
+        frame.spacing,
+        None if seeds is None else frame.upload(seeds, torch.int32),
         inside,
     )
     if inside is not None:
         found = torch.where(inside, found, BACKGROUND)
-    array = smallest_integers(found.cpu().numpy().reshape(shape))
+    array = smallest_integers(frame.download(found))
     return in_place_of(array, image, seeds.names if seeds is not None else {})
+
+
+def _kept(shape: tuple[int, ...]) -> list[int]:
+    return [axis for axis, size in enumerate(shape) if size > 1] or [0]

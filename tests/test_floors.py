@@ -10,10 +10,10 @@ ROOT = Path(__file__).parent.parent / "medseg"
 FLOORS = [  # from the ground up; parts of one floor do not see each other
     {"volume", "registry", "device", "progress", "strict_json"},
     {"segmenter", "io", "resampling", "components", "distance", "smoothing"},
-    {"intensity", "sampling", "tiling", "cohort", "pictures", "phantom"},
+    {"intensity", "sampling", "tiling", "cohort", "pictures", "phantom", "filters", "cleanup"},
     {"classical", "networks", "metrics", "dataset"},
-    {"learning", "evaluation"},
-    {"demo"},
+    {"learning", "evaluation", "chain"},
+    {"demo", "info"},
     {"cli"},
 ]
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
