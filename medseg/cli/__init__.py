@@ -14,8 +14,10 @@ from typing import Annotated
 import typer
 
 import medseg
+from medseg.cli.convert import convert
 from medseg.cli.demo import demo
 from medseg.cli.evaluate import evaluate
+from medseg.cli.info import info
 from medseg.cli.methods import methods
 from medseg.cli.options import Quiet, Threads, use_threads
 from medseg.cli.plan import plan
@@ -29,7 +31,7 @@ _INTERRUPTED = 130  # 128 + SIGINT, what typer makes of KeyboardInterrupt
 
 log = logging.getLogger("medseg")
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-for _command in (demo, methods, segment, plan, train, predict, evaluate):
+for _command in (demo, methods, info, convert, segment, plan, train, predict, evaluate):
     app.command()(_command)
 
 

@@ -95,7 +95,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="PATH",
-        help="A file (.nii.gz or .nii) for one case, else a folder.",
+        help="A file for one case, its format that of the suffix, else a folder.",
     ),
 ]
 Settings = Annotated[
@@ -108,6 +108,13 @@ NaN = Annotated[
         "--nan",
         metavar="X",
         help="Take X for NaN and infinite voxels, which are refused otherwise.",
+    ),
+]
+
+Series = Annotated[
+    str,
+    typer.Option(
+        "--series", metavar="UID|N", help="Which series, where a DICOM folder holds several."
     ),
 ]
 

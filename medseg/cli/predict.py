@@ -14,6 +14,7 @@ from medseg.cli.options import (
     Output,
     Overwrite,
     Quiet,
+    Series,
     Settings,
     Shard,
     SkipExisting,
@@ -39,6 +40,7 @@ def predict(
     ] = False,
     parameters: Settings = None,
     nan: NaN = None,
+    series: Series = "",
     device: Device = "auto",
     shard: Shard = None,
     skip_existing: SkipExisting = False,
@@ -64,5 +66,6 @@ def predict(
         existing=existing(skip_existing, overwrite),
         shard=shard_of(shard),
         nan=nan,
+        series=series,
     )
     conclude(outcome)

@@ -15,6 +15,7 @@ from medseg.cli.options import (
     Output,
     Overwrite,
     Quiet,
+    Series,
     Settings,
     Shard,
     SkipExisting,
@@ -64,6 +65,7 @@ def segment(
     ] = None,
     parameters: Settings = None,
     nan: NaN = None,
+    series: Series = "",
     device: Device = "auto",
     shard: Shard = None,
     skip_existing: SkipExisting = False,
@@ -83,7 +85,7 @@ def segment(
         raise ValueError("--background-seed says what a label among the seeds means; give --seeds")
     segmenter = segmenter_called(method, device, assignments(parameters))
     channels = _channels_of(segmenter)
-    cases = find_cases(inputs, channels)
+    cases = find_cases(inputs, channels, series=series)
     for path, what in ((seeds, "--seeds"), (mask, "--mask")):
         _require_one_each(path, len(cases), what)
 

@@ -113,17 +113,19 @@ class Dataset:
             without any label (unless `allow_empty`), an empty mask, weights below 0, NaN or
             infinite voxels, another number of channels.
         """
-        with ThreadPoolExecutor(available_threads()) as pool:
-            found = list(
-                pool.map(
-                    lambda case: problems_of(case, self._expected(), allow_empty=allow_empty),
-                    self.cases,
-                )
-            )
-        if lines := [line for lines in found for line in lines]:
+        if lines := self.problems(allow_empty=allow_empty):
             raise ValueError(
                 f"{len(lines)} problems in the data set:\n" + "\n".join(f"  {x}" for x in lines)
             )
+
+    def problems(self, *, allow_empty: bool = False) -> tuple[str, ...]:
+        """Read everything and say what training would stumble over; see `check`."""
+        with ThreadPoolExecutor(available_threads()) as pool:
+            found = pool.map(
+                lambda case: problems_of(case, self._expected(), allow_empty=allow_empty),
+                self.cases,
+            )
+            return tuple(line for lines in found for line in lines)
 
     def _expected(self) -> tuple[int, tuple[int, ...]]:
         channels = len(self.channels) or (len(self.cases[0].channels) if self.cases else 1)

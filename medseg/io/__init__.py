@@ -7,7 +7,7 @@ disagree, the sform counts, as in nibabel; `medseg info` says that they do.
 """
 
 from medseg.io.formats import READERS, WRITERS, PathLike, is_series, stem_of, suffix_of
-from medseg.io.reading import read_as_stored, read_image, read_labels
+from medseg.io.reading import read_as_stored, read_image, read_labels, read_stored
 from medseg.io.writing import remove_unfinished, replace_file, write, write_nifti
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "read_as_stored",
     "read_image",
     "read_labels",
+    "read_stored",
     "remove_unfinished",
     "replace_file",
     "stem_of",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -17,6 +18,8 @@ from medseg.volume.exchange import channels_of_nibabel, stored_of_nibabel
 if TYPE_CHECKING:
     import nibabel as nib
 
+# Of a file that may be compressed, bytes that hold the header.
+_ENOUGH, _LONGEST_HEADER = 4096, 540
 # The first number of a file, in either byte order, is the size of its header: 348 or 540.
 _FIRST_OF_1 = (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c")
 _FIRST_OF_2 = (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")
@@ -66,7 +69,7 @@ def load_pair(path: Path) -> Any:
     header, voxels = _beside(path, ".hdr"), _beside(path, ".img")
     first = _content(header)
     kind: Any = nib.Nifti2Pair if first[:4] in _FIRST_OF_2 else nib.Nifti1Pair
-    if first[:4] in _FIRST_OF_1 and first[344:347] not in (b"ni1", b"n+1"):
+    if _is_analyze(first):
         kind = nib.Spm2AnalyzeImage
     content = _content(voxels)
     holders = {
@@ -79,6 +82,25 @@ def load_pair(path: Path) -> Any:
         raise ValueError(f"{header} is no header of NIfTI or Analyze: {error}") from error
     _require_whole(voxels, image, len(content))
     return image
+
+
+def header_of(path: Path) -> Any:
+    """Nibabel header of a file that `load` or `load_pair` reads; no voxel is read."""
+    import nibabel as nib
+
+    file = _beside(path, ".hdr") if path.suffix.lower() in (".hdr", ".img") else path
+    with file.open("rb") as plain:
+        content = plain.read(_ENOUGH)
+    if content[:2] == b"\x1f\x8b":
+        content = zlib.decompressobj(wbits=31).decompress(content, _LONGEST_HEADER)
+    if content[:4] in _FIRST_OF_2:
+        return nib.Nifti2Header(content[:540], check=False)
+    kind = nib.Spm2AnalyzeImage.header_class if _is_analyze(content) else nib.Nifti1Header
+    return kind(content[:348], check=False)
+
+
+def _is_analyze(header: bytes) -> bool:
+    return header[:4] in _FIRST_OF_1 and header[344:347] not in (b"ni1", b"n+1")
 
 
 def _taken(image: Any, kind: Kind) -> tuple[NDArray, Grid]:

@@ -85,6 +85,19 @@ def read_as_stored(path: PathLike, *, nan: float | None = None, series: str = ""
         return Image(_without_nan(array, nan), grid)
 
 
+def read_stored(path: PathLike, series: str = "") -> tuple[NDArray, Grid]:
+    """(C, *shape) array of the numbers of a file, NaN and all, and its grid.
+
+    They have the dtype of the file, if no slope in its header changes them.
+    """
+    file = Path(path)
+    with _blaming(file):
+        array, grid = contents(file, "stored", series)
+        if array.dtype.kind not in "iufb":
+            exchange.real(array)  # says what it should be
+        return array, grid
+
+
 def contents(path: Path, kind: Kind, series: str = "") -> tuple[NDArray, Grid]:
     """(C, *shape) array of a file or of a DICOM folder, and its grid.
 

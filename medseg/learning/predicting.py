@@ -24,6 +24,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     existing: Existing = "refuse",
     shard: tuple[int, int] | None = None,
     nan: float | None = None,
+    series: str = "",
 ) -> Outcome:
     """Segment files, folders or a data set; the model is loaded once for all of them.
 
@@ -42,6 +43,8 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         (i, n) takes every n-th case, beginning with i.
     nan : float, optional
         Takes the place of NaN and infinite voxels, which are refused otherwise.
+    series : str
+        UID or number of the series that is meant, where a DICOM folder holds several.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     """
     devices.keep_freed_memory()
     channels = len(model.plan.channels)
-    cases = {case.name: case for case in find_cases(inputs, channels)}
+    cases = {case.name: case for case in find_cases(inputs, channels, series=series)}
     place = place_outputs(cases.values(), output)
     if probabilities:
         first, step = shard or (0, 1)

@@ -79,9 +79,7 @@ def replace_nan(array: NDArray[np.float32], value: float) -> NDArray[np.float32]
 def channels_of_nibabel(image: nib.Nifti1Image) -> tuple[NDArray[np.float32], Grid]:
     """Array (C, i, j, k) and grid."""
     if np.dtype(image.get_data_dtype()).fields:  # RGB and RGBA are stored as records
-        colours = np.asarray(image.dataobj)
-        array = np.stack([colours[name] for name in colours.dtype.names or ()])
-        return real(_three_axes(array, first=1)), grid_of_nibabel(image)
+        return real(_colours(image)), grid_of_nibabel(image)
     if np.issubdtype(image.get_data_dtype(), np.complexfloating):
         return real(np.asarray(image.dataobj)), grid_of_nibabel(image)  # refuses it
     values = _scaled(image, np.float32)
@@ -91,7 +89,7 @@ def channels_of_nibabel(image: nib.Nifti1Image) -> tuple[NDArray[np.float32], Gr
 def stored_of_nibabel(image: nib.Nifti1Image) -> tuple[NDArray, Grid]:
     """Array (C, i, j, k) in the dtype of the file, unless a slope changes it, and grid."""
     if np.dtype(image.get_data_dtype()).fields:
-        return channels_of_nibabel(image)
+        return _colours(image), grid_of_nibabel(image)
     return _channels_first(_scaled(image, None)), grid_of_nibabel(image)
 
 
@@ -195,6 +193,12 @@ def _scaled(image: nib.Nifti1Image, dtype: Any) -> NDArray:
     """Voxels with the header's slope applied, in `dtype` or as they come."""
     with np.errstate(over="ignore"):
         return np.asarray(image.dataobj, dtype)
+
+
+def _colours(image: nib.Nifti1Image) -> NDArray:
+    """(C, i, j, k) of an RGB or RGBA file."""
+    colours = np.asarray(image.dataobj)
+    return _three_axes(np.stack([colours[name] for name in colours.dtype.names or ()]), first=1)
 
 
 def _channels_first(array: NDArray) -> NDArray:
