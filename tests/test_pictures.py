@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from medseg.pictures import _COLOURS, _place, draw_curve
+from medseg.pictures.curve import _COLOURS, _place, draw_curve
 
 
 def curve_of(tmp_path: Path, *lines: dict[str, Any]) -> np.ndarray:
