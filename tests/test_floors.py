@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "medseg"
 
 FLOORS = [  # from the ground up; parts of one floor do not see each other
-    {"volume", "registry", "device", "progress", "strict_json"},
+    {"volume", "registry", "parameter", "device", "progress", "strict_json"},
     {"segmenter", "io", "resampling", "components", "distance", "smoothing"},
     {"intensity", "sampling", "tiling", "cohort", "pictures", "phantom", "filters", "cleanup"},
     {"classical", "networks", "metrics", "dataset"},

@@ -22,12 +22,12 @@ def image_of(values: object) -> Image:
         ("otso", {}, "did you mean 'otsu'"),
         ("zzz", {}, "there are otsu, region-growing"),
         ("otsu", {"bin": 3}, "no parameter bin; did you mean 'bins'"),
-        ("otsu", {"bins": 1}, "as many bins.*got classes=2, bins=1"),
-        ("otsu", {"classes": 1}, "at least 2 classes"),
+        ("otsu", {"bins": 2, "classes": 3}, "as many bins.*got classes=3, bins=2"),
+        ("otsu", {"classes": 1}, "classes is a whole number of at least 2 and at most 4096, got 1"),
         ("otsu", {"classes": 2.5}, "otsu can't be built"),
-        ("otsu", {"bins": 5000}, "4096 bins at most"),
-        ("region-growing", {"tolerance": 0}, "tolerance is a positive number, got 0"),
-        ("region-growing", {"tolerance": float("nan")}, "positive number, got nan"),
+        ("otsu", {"bins": 5000}, "at most 4096, got 5000"),
+        ("region-growing", {"tolerance": 0}, "tolerance is a number above 0, got 0"),
+        ("region-growing", {"tolerance": float("nan")}, "finite number"),
     ],
 )
 def test_method_says_what_is_wrong_and_what_would_be_right(

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import index
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.classical.demands import no_seeds, one_channel
+from medseg.parameter import parameter, require_legal
 from medseg.segmenter import segment_with
 from medseg.volume import Image, Labels
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_MOST_BINS = 4096  # the search holds tables of bins x bins numbers
 
 
 @dataclass(frozen=True)
@@ -41,14 +39,16 @@ class Otsu:
     Man Cybern. 9(1):62-66, 1979. doi:10.1109/TSMC.1979.4310076
     """
 
-    classes: int = 2
-    bins: int = 256
+    classes: int = parameter(2, "[2, 4096]", usual=(2, 6))
+    # The search holds tables of bins x bins numbers.
+    bins: int = parameter(256, "[2, 4096]")
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if not 2 <= index(self.classes) <= index(self.bins) <= _MOST_BINS:
+        require_legal(self)
+        if self.classes > self.bins:
             raise ValueError(
-                f"otsu takes at least 2 classes, as many bins, and {_MOST_BINS} bins at most; "
+                "otsu takes as many bins as classes or more, "
                 f"got classes={self.classes}, bins={self.bins}"
             )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medseg.classical.demands import one_channel, some_seeds
+from medseg.parameter import parameter, require_legal
 from medseg.segmenter import segment_with
 from medseg.volume import BACKGROUND, Image, Labels
 
@@ -45,12 +46,13 @@ class RegionGrowing:
     16(6):641-647, 1994. doi:10.1109/34.295913
     """
 
-    tolerance: float = 2.5
+    tolerance: float = parameter(
+        2.5, "(0, inf)", usual=(0.5, 10), log=True, unit="standard deviations"
+    )
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if not 0 < self.tolerance < math.inf:
-            raise ValueError(f"tolerance is a positive number, got {self.tolerance}")
+        require_legal(self)
 
     def segment(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
