@@ -14,7 +14,10 @@ from medseg.metrics import METRICS, Distances, Pair, describe_metric, find_metri
 from medseg.volume import Grid, Labels
 
 SPACING = (1.0, 2.0, 3.0)
-DISTANCES = ["hd", "hd95", "assd"]
+DISTANCES = ["hd", "hd95", "hd95_max", "asd_to_reference", "asd_to_predicted", "assd", "masd"]
+OVERLAPS = ["dice", "jaccard", "nsd", "nsd_surfel", "cldice", "volume_similarity"]
+OF_REFERENCE = ["recall", "sensitivity", "false_negative_rate", "relative_volume_difference"]
+OF_MEDPY = ["hd", "hd95", "assd"]
 
 
 def box(shape: tuple[int, ...], start: tuple[int, ...], size: int) -> NDArray[np.bool_]:
@@ -86,7 +89,8 @@ def test_a_perfect_prediction_has_the_best_value(name: str) -> None:
     mask = box((5, 5, 5), (1, 1, 1), 2)
     metric = METRICS[name]
     value = metric.compute(Pair.from_masks(mask, mask, SPACING))
-    best = {True: 1.0, False: 0.0, None: 0.048}  # 8 voxels of 6 mm3
+    neither = {"ml": 0.048, "1": 0.0}  # 8 voxels of 6 mm3
+    best = {True: 1.0, False: 0.0, None: neither.get(metric.unit)}
     assert value == pytest.approx(best[metric.higher_is_better])
 
 
@@ -100,15 +104,28 @@ def test_a_perfect_prediction_has_the_best_value(name: str) -> None:
         ("jaccard", 1 / 3),
         ("precision", 1 / 2),
         ("recall", 1 / 2),
+        ("sensitivity", 1 / 2),
         ("specificity", 204 / 208),
+        ("false_positive_rate", 4 / 208),
+        ("false_negative_rate", 1 / 2),
         ("accuracy", 208 / 216),
+        ("kappa", (208 * 216 - (8 * 8 + 208 * 208)) / (216 * 216 - (8 * 8 + 208 * 208))),
+        ("volume_similarity", 1.0),
+        ("relative_volume_difference", 0.0),
         ("volume_predicted", 0.048),
         ("volume_reference", 0.048),
         ("hd", 3.0),
         ("hd95", 3.0),
+        ("hd95_max", 3.0),
+        ("hd50", 1.5),
+        ("hd0", 0.0),
         ("assd", 1.5),
+        ("masd", 1.5),
+        ("asd_to_reference", 1.5),
+        ("asd_to_predicted", 1.5),
         ("nsd", 1 / 2),
         ("nsd_3mm", 1.0),
+        ("nsd_surfel_3mm", 1.0),
     ],
 )
 def test_cubes_a_voxel_apart(name: str, expected: float) -> None:
@@ -130,6 +147,48 @@ def test_cubes_a_voxel_apart(name: str, expected: float) -> None:
 )
 def test_squares_two_pixels_apart(name: str, expected: float) -> None:
     assert find_metric(name).compute(squares()) == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_two_directions_differ_where_one_border_has_more() -> None:
+    predicted, reference = np.zeros((9, 9), bool), np.zeros((9, 9), bool)
+    reference[4, 4] = predicted[4, 4] = predicted[4, 7] = predicted[0, 4] = True
+    pair = Pair.from_masks(predicted, reference)
+    expected = {
+        "asd_to_reference": 7 / 3,  # of 0, 3 and 4 mm
+        "asd_to_predicted": 0.0,
+        "assd": 7 / 4,
+        "masd": 7 / 6,
+        "hd50": 1.5,  # of 0, 0, 3 and 4 mm
+        "hd50_max": 3.0,
+        "relative_volume_difference": 2.0,
+        "volume_similarity": 1 / 2,
+    }
+    assert {name: find_metric(name).compute(pair) for name in expected} == pytest.approx(expected)
+
+
+def test_kappa_of_a_table_of_a_textbook() -> None:
+    predicted = np.repeat([1, 1, 0, 0], (20, 5, 10, 15))
+    reference = np.repeat([1, 0, 1, 0], (20, 5, 10, 15))
+    assert find_metric("kappa").compute(Pair.from_masks(predicted, reference)) == pytest.approx(0.4)
+
+
+def test_a_centre_line_is_what_tubes_are_compared_by() -> None:
+    tube, half = np.zeros((30, 7), bool), np.zeros((30, 7), bool)
+    tube[2:28, 2:5] = True
+    half[2:15, 2:5] = True
+    whole, cut = (find_metric(n).compute(Pair.from_masks(half, tube)) for n in ("dice", "cldice"))
+    assert find_metric("cldice").compute(Pair.from_masks(tube, tube)) == 1
+    assert whole == pytest.approx(2 / 3)
+    share = 13 / 24  # of the centre line, which ends a voxel before the tube does
+    assert cut == pytest.approx(2 * share / (1 + share))
+    thin = np.zeros_like(tube)
+    thin[2:28, 3] = True
+    assert find_metric("cldice").compute(Pair.from_masks(thin, tube)) == 1
+
+
+def test_a_structure_that_thinning_takes_away_is_its_own_centre_line() -> None:
+    block = box((5, 5, 5), (1, 1, 1), 2)
+    assert find_metric("cldice").compute(Pair.from_masks(block, block)) == 1
 
 
 def test_precision_is_of_the_prediction_and_recall_of_the_reference() -> None:
@@ -194,14 +253,27 @@ def half_empty(status: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        ("missed", dict.fromkeys(DISTANCES, math.inf) | {"precision": math.nan, "recall": 0}),
-        ("spurious", dict.fromkeys(DISTANCES, math.inf) | {"precision": 0, "recall": math.nan}),
-        ("both_empty", dict.fromkeys(["precision", "recall", *DISTANCES], math.nan)),
+        (
+            "missed",
+            dict.fromkeys(DISTANCES, math.inf)
+            | dict.fromkeys(OVERLAPS, 0)
+            | {"precision": math.nan, "recall": 0, "sensitivity": 0, "false_negative_rate": 1}
+            | {"relative_volume_difference": -1, "kappa": 0},
+        ),
+        (
+            "spurious",
+            dict.fromkeys(DISTANCES, math.inf)
+            | dict.fromkeys(OVERLAPS, 0)
+            | dict.fromkeys(OF_REFERENCE, math.nan)
+            | {"precision": 0, "kappa": 0},
+        ),
+        (
+            "both_empty",
+            dict.fromkeys([*DISTANCES, *OVERLAPS, *OF_REFERENCE, "precision", "kappa"], math.nan),
+        ),
     ],
 )
 def test_empty_structures_are_scored_as_declared(status: str, expected: dict[str, float]) -> None:
-    overlap = math.nan if status == "both_empty" else 0
-    expected |= dict.fromkeys(["dice", "jaccard", "nsd"], overlap)
     pair = Pair.from_masks(*half_empty(status), SPACING)
     assert pair.status == status
     found = numbers(pair)
@@ -314,7 +386,12 @@ def turned(change: Callable[[NDArray], NDArray]) -> dict[int | str, Pair]:
 def test_storage_changes_nothing(change: Callable[[NDArray], NDArray]) -> None:
     expected = turned(lambda array: array)
     for label, pair in turned(change).items():
-        assert_same(pair, expected[label])
+        found, known = numbers(pair), numbers(expected[label])
+        # Thinning takes off one side after the other, so a centre line minds the order of axes.
+        assert found.keys() == known.keys()
+        assert {n: found[n] for n in found if n != "cldice"} == pytest.approx(
+            {n: known[n] for n in known if n != "cldice"}, abs=1e-12, nan_ok=True
+        )
 
 
 @pytest.mark.parametrize("turned_one", ["predicted", "reference", "both"])
@@ -332,7 +409,7 @@ def test_each_of_the_two_may_be_stored_in_fortran_order(turned_one: str) -> None
 def test_background_around_the_structures_changes_no_distance() -> None:
     expected = turned(lambda array: array)
     for label, pair in turned(lambda array: np.pad(array, ((1, 2), (3, 0), (0, 4)))).items():
-        for name in ("dice", *DISTANCES, "nsd"):
+        for name in ("dice", "cldice", *DISTANCES, "nsd", "nsd_surfel"):
             value = METRICS[name].compute(expected[label])
             assert METRICS[name].compute(pair) == pytest.approx(value, nan_ok=True)
 
@@ -340,7 +417,7 @@ def test_background_around_the_structures_changes_no_distance() -> None:
 def test_a_slice_of_a_volume_is_scored_as_a_picture_but_has_a_volume() -> None:
     flat, slab = two_maps(0, (12, 11), (2.0, 0.5)), two_maps(0, (12, 11, 1), (2.0, 0.5, 10.0))
     picture, volume = pairs(*flat)[1], pairs(*slab)[1]
-    for name in ("dice", "accuracy", *DISTANCES, "nsd"):
+    for name in ("dice", "accuracy", "cldice", *DISTANCES, "nsd", "nsd_surfel"):
         assert METRICS[name].compute(picture) == METRICS[name].compute(volume)
     assert METRICS["volume_reference"].compute(volume) == volume.sizes[1] / 100
 
@@ -389,7 +466,7 @@ def test_medpy_has_the_same_numbers(seed: int, spacing: tuple[float, ...]) -> No
             "precision": binary.precision(*masks),
             "recall": binary.recall(*masks),
             "specificity": binary.specificity(*masks),
-            **{name: getattr(binary, name)(*masks, voxelspacing=spacing) for name in DISTANCES},
+            **{name: getattr(binary, name)(*masks, voxelspacing=spacing) for name in OF_MEDPY},
         }
         found = numbers(pair)
         assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-9)
@@ -405,11 +482,24 @@ def test_a_name_may_say_the_tolerance() -> None:
     assert find_metric(find_metric("nsd", 1e-5).name).name == "nsd_1e-05mm"
     assert find_metric("hd", tolerance_mm=3) is METRICS["hd"]
     assert describe_metric("nsd_2mm") == METRICS.summary("nsd")
+    assert find_metric("nsd_surfel_2mm").name == "nsd_surfel_2mm"
+
+
+@pytest.mark.parametrize("name", ["hd95", "hd99", "hd50", "hd99.5", "hd95_max", "hd99_max"])
+def test_a_name_may_say_the_percentile(name: str) -> None:
+    assert find_metric(name).name == name
+    assert describe_metric(name).startswith("95th" if "95" in name else name[2:4])
+    assert ("worse" in describe_metric(name)) == name.endswith("max")
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("dise", "did you mean 'dice'"), ("hd_2mm", "hd has no tolerance"), ("nsb_2mm", "'nsd'")],
+    [
+        ("dise", "did you mean 'dice'"),
+        ("hd_2mm", "hd has no tolerance"),
+        ("nsb_2mm", "'nsd'"),
+        ("hd101", "a percentile is between 0 and 100, got 101"),
+    ],
 )
 def test_an_unknown_name_is_refused(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # Three voxels of 0.1 mm are 0.30000000000000004 mm, which 0.3 mm should still cover.
-_ROUNDING_MM = 1e-9
+ROUNDING_MM = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class Distances:
 
     def within(self, tolerance_mm: float) -> int:
         """How many of the voxels are no farther than `tolerance_mm`."""
-        near = int(self.mm.searchsorted(tolerance_mm + _ROUNDING_MM, side="right"))
+        near = int(self.mm.searchsorted(tolerance_mm + ROUNDING_MM, side="right"))
         return int(self._within[near - 1]) if near else 0
 
     @cached_property

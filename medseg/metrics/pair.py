@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medseg.metrics.distances import Distances
+from medseg.metrics.surfels import Surfels, surfels
 
 Status = Literal["ok", "missed", "spurious", "both_empty"]
 
@@ -156,6 +157,11 @@ class Pair:
     def masks(self) -> Masks:
         """The two structures themselves, for what is no matter of counts and distances."""
         return self.crop()
+
+    @cached_property
+    def surfels(self) -> tuple[Surfels, Surfels]:
+        """Pieces of the surfaces between voxels: those predicted, then those annotated."""
+        return surfels(self.masks.predicted, self.masks.reference, self.masks.spacing)
 
     @cached_property
     def pooled(self) -> Distances:
