@@ -27,6 +27,8 @@ _ENCODINGS = {
     "txt": "text",
 }
 _LONGEST_HEADER = 1 << 20
+# NrrdIO complains of a line in a buffer of fixed size, and longer ones end the process.
+_LONGEST_LINE = 500
 
 
 class _Voxels(NamedTuple):
@@ -118,6 +120,8 @@ def _of_nrrd(path: Path) -> _Voxels:
     ends = [(content.find(mark), len(mark)) for mark in (b"\n\n", b"\r\n\r\n")]
     found = [(end, end + length) for end, length in ends if end >= 0]
     end, first = min(found, default=(len(content), len(content)))
+    if any(len(line) > _LONGEST_LINE and b":=" not in line for line in content[:end].split(b"\n")):
+        raise ValueError(f"{path} has a line of over {_LONGEST_LINE} bytes in its header")
     fields = _fields(content[:end], ":")
     encoding = _ENCODINGS.get(fields.get("encoding", "raw").lower(), "")
     if not encoding:

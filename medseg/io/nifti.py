@@ -72,10 +72,10 @@ def load_pair(path: Path) -> Any:
     if _is_analyze(first):
         kind = nib.Spm2AnalyzeImage
     content = _content(voxels)
-    holders = {
-        "header": FileHolder(fileobj=BytesIO(first)),
-        "image": FileHolder(fileobj=BytesIO(content)),
-    }
+    place = header.with_suffix(".mat")  # where SPM keeps the affine that Analyze has no room for
+    matrix = place.read_bytes() if kind is nib.Spm2AnalyzeImage and place.is_file() else b""
+    parts = {"header": first, "image": content, "mat": matrix}
+    holders = {name: FileHolder(fileobj=BytesIO(part)) for name, part in parts.items()}
     try:
         image = kind.from_file_map(holders)
     except Exception as error:  # as above
