@@ -7,9 +7,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from medseg import metrics
+    from medseg.chain import Chain
     from medseg.classical import METHODS, method
+    from medseg.cleanup import CLEANUPS
     from medseg.dataset import Case, Dataset
     from medseg.evaluation import DEFAULT_METRICS, Scores, evaluate, evaluate_cases
+    from medseg.filters import FILTERS
     from medseg.io import read_image, read_labels, write
     from medseg.learning.model import Model
     from medseg.learning.plan import Plan
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 # Importing torch takes seconds and nibabel a fifth of one, so each name is imported when used.
 _HOME = {
+    "Chain": "medseg.chain",
+    "CLEANUPS": "medseg.cleanup",
+    "FILTERS": "medseg.filters",
     "METHODS": "medseg.classical",
     "method": "medseg.classical",
     "Case": "medseg.dataset",
@@ -65,11 +71,14 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "CLEANUPS",
     "DEFAULT_METRICS",
+    "FILTERS",
     "METHODS",
     "METRICS",
     "NETWORKS",
     "Case",
+    "Chain",
     "Dataset",
     "Grid",
     "Image",

@@ -203,6 +203,8 @@ def test_methods_can_be_read_by_programs(run: Run) -> None:
     listed = json.loads(run("methods", "--json")[1])
     assert list(listed) == [
         "methods",
+        "filters",
+        "clean-ups",
         "networks",
         "metrics",
         "samplers",

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from medseg.classical import METHODS
+from medseg.cleanup import CLEANUPS
+from medseg.filters import FILTERS
 from medseg.learning import AUGMENTATIONS, LOSSES
 from medseg.metrics import METRICS
 from medseg.networks import NETWORKS
@@ -15,6 +17,8 @@ from medseg.sampling import SAMPLERS
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 REGISTRIES = {
     "method": METHODS,
+    "filter": FILTERS,
+    "clean-up": CLEANUPS,
     "network": NETWORKS,
     "loss": LOSSES,
     "sampler": SAMPLERS,

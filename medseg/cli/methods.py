@@ -14,7 +14,7 @@ from medseg.registry import Registry
 def methods(
     as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
 ) -> None:
-    """List what is picked by name: methods, networks, metrics and the parts of training."""
+    """List what is picked by name: methods and what goes about them, networks, metrics, ..."""
     listed = {family: _summaries(registry) for family, registry in registries().items()}
     if as_json:
         typer.echo(json.dumps(listed, indent=2))
@@ -29,6 +29,8 @@ def methods(
 def registries() -> dict[str, Registry[Any]]:
     """Return the registries by the name of their family; none imports torch to be listed."""
     from medseg.classical import METHODS
+    from medseg.cleanup import CLEANUPS
+    from medseg.filters import FILTERS
     from medseg.learning import AUGMENTATIONS, LOSSES
     from medseg.metrics import METRICS
     from medseg.networks import NETWORKS
@@ -36,6 +38,8 @@ def registries() -> dict[str, Registry[Any]]:
 
     return {
         "methods": METHODS,
+        "filters": FILTERS,
+        "clean-ups": CLEANUPS,
         "networks": NETWORKS,
         "metrics": METRICS,
         "samplers": SAMPLERS,

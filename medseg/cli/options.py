@@ -8,11 +8,14 @@ import sys
 from ast import literal_eval
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medseg.cohort import Existing, Outcome
+
+if TYPE_CHECKING:
+    from medseg.cleanup.cleaning import Cleanup
 
 log = logging.getLogger("medseg")
 # What decides how many threads torch, NumPy, numba and SimpleITK start, read as they are loaded.
@@ -117,9 +120,18 @@ Series = Annotated[
         "--series", metavar="UID|N", help="Which series, where a DICOM folder holds several."
     ),
 ]
+Cleanups = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cleanup",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="Clean the labels up, as in keep-largest or drop-small:below=50; may be repeated. "
+        "Probabilities stay as they are.",
+    ),
+]
 
 
-def assignments(texts: Sequence[str] | None) -> dict[str, object]:
+def assignments(texts: Sequence[str] | None, option: str = "--set") -> dict[str, object]:
     """Parameters out of texts like "classes=3"; what is no Python literal is text.
 
     Raises
@@ -131,11 +143,29 @@ def assignments(texts: Sequence[str] | None) -> dict[str, object]:
     for text in texts or ():
         key, equals, value = (part.strip() for part in text.partition("="))
         if not (equals and key):
-            raise ValueError(f"--set takes key=value, got {text!r}")
+            raise ValueError(f"{option} takes key=value, got {text!r}")
         if key in found:
-            raise ValueError(f"--set gives {key} twice")
+            raise ValueError(f"{option} gives {key} twice")
         found[key] = _literal(value)
     return found
+
+
+def cleanups_of(texts: Sequence[str] | None, device: str) -> tuple[Cleanup, ...]:
+    """Clean-ups out of texts like "drop-small:below=50,connectivity=3".
+
+    Raises
+    ------
+    ValueError
+        If there is no such clean-up, or it has no such parameter.
+    """
+    from medseg.cleanup import cleanup_called
+
+    found = []
+    for text in texts or ():
+        name, colon, rest = text.partition(":")
+        given = assignments(rest.split(","), f"--cleanup {name}") if colon else {}
+        found.append(cleanup_called(name.strip(), **{"device": device, **given}))
+    return tuple(found)
 
 
 def existing(skip_existing: bool, overwrite: bool) -> Existing:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from medseg.cli.options import (
+    Cleanups,
     Device,
     Inputs,
     NaN,
@@ -20,6 +21,7 @@ from medseg.cli.options import (
     SkipExisting,
     Threads,
     assignments,
+    cleanups_of,
     conclude,
     existing,
     shard_of,
@@ -39,6 +41,7 @@ def predict(
         ),
     ] = False,
     parameters: Settings = None,
+    cleanups: Cleanups = None,
     nan: NaN = None,
     series: Series = "",
     device: Device = "auto",
@@ -63,6 +66,7 @@ def predict(
         inputs,
         output,
         probabilities=probabilities,
+        cleanups=cleanups_of(cleanups, device),
         existing=existing(skip_existing, overwrite),
         shard=shard_of(shard),
         nan=nan,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medseg.cli.options import (
+    Cleanups,
     Device,
     Inputs,
     NaN,
@@ -21,12 +25,14 @@ from medseg.cli.options import (
     SkipExisting,
     Threads,
     assignments,
+    cleanups_of,
     conclude,
     existing,
     shard_of,
 )
 
 if TYPE_CHECKING:
+    from medseg.chain import Chain
     from medseg.dataset import Case
     from medseg.segmenter import Segmenter
     from medseg.volume import Labels
@@ -40,9 +46,10 @@ def segment(
         typer.Option(
             "--method",
             "-m",
-            metavar="METHOD|RUN",
-            help="A classical method, as `medseg methods` lists them, or the folder of a trained "
-            "model.",
+            metavar="METHOD|CHAIN|RUN|FILE",
+            help="A classical method, as `medseg methods` lists them; filters, a method and "
+            "clean-ups, as in n4+otsu+keep-largest; the folder of a trained model; or a JSON "
+            "file with one of these.",
         ),
     ],
     seeds: Annotated[
@@ -64,6 +71,7 @@ def segment(
         ),
     ] = None,
     parameters: Settings = None,
+    cleanups: Cleanups = None,
     nan: NaN = None,
     series: Series = "",
     device: Device = "auto",
@@ -75,6 +83,7 @@ def segment(
 ) -> None:
     """Segment images with a classical method or a trained model.
 
+    Settings: --set classes=3 is of the method, --set keep-largest.of=all of a part of a chain.
     Of several cases, the outputs are named after their inputs.
     """
     from medseg.cohort import over_cases
@@ -83,8 +92,9 @@ def segment(
 
     if background_seed is not None and seeds is None:
         raise ValueError("--background-seed says what a label among the seeds means; give --seeds")
-    segmenter = segmenter_called(method, device, assignments(parameters))
-    channels = _channels_of(segmenter)
+    chain = chain_called(method, device, assignments(parameters))
+    chain = replace(chain, cleanups=(*chain.cleanups, *cleanups_of(cleanups, device)))
+    channels = _channels_of(chain.method)
     cases = find_cases(inputs, channels, series=series)
     for path, what in ((seeds, "--seeds"), (mask, "--mask")):
         _require_one_each(path, len(cases), what)
@@ -92,7 +102,7 @@ def segment(
     def work(case: Case, path: Path) -> None:
         known = None if seeds is None else _seeds(_of_case(seeds, case), background_seed)
         inside = case.mask() if mask is None else read_labels(_of_case(mask, case))
-        write(segmenter.segment(case.image(channels, nan), known, inside), path)
+        write(chain.segment(case.image(channels, nan), known, inside), path)
 
     outcome = over_cases(
         work,
@@ -105,32 +115,40 @@ def segment(
     conclude(outcome)
 
 
-def segmenter_called(name: str, device: str, parameters: dict[str, object]) -> Segmenter:
-    """Build the classical method of that name, or load the model from that folder.
+def chain_called(name: str, device: str, parameters: dict[str, object]) -> Chain:
+    """Build the chain of that name, out of that file, or about the model in that folder.
 
     Raises
     ------
     ValueError
         If there is none, or no such device, or a parameter is wrong.
     FileNotFoundError
-        If `name` can only be a folder, and there is none.
+        If `name` can only be a file or a folder, and there is none.
     """
-    from medseg.classical import METHODS
+    from medseg.chain import Chain, with_parameters
     from medseg.device import resolve
-    from medseg.registry import build
 
     resolve(device)  # refuses one that is not there before any case is read
-    settings = {"device": device, **parameters}
-    if name in METHODS:
-        return build(METHODS[name], settings, name)
+    models = partial(_model, device)
+    if Path(name).is_dir():  # whose name may have a + in it
+        return Chain.of(with_parameters([{"name": name}], parameters), device, models)
+    if name.endswith(".json"):
+        return Chain.load(name, parameters, device, models)
+    return Chain.parse(name, parameters, device, models)
+
+
+def _model(device: str, name: str, parameters: Mapping[str, object]) -> Segmenter | None:
+    """Trained model in the folder `name`; None if that can't be meant for a folder."""
+    from medseg.registry import build
+
     if Path(name).is_dir():
         from medseg.learning.model import Model
 
-        settings = {"folder": Path(name), **settings}
+        settings = {"folder": Path(name), "device": device, **parameters}
         return build(Model.load, settings, "loading a trained model")
     if os.sep in name:
         raise FileNotFoundError(f"{name} does not exist; -m takes a method or the folder of a run")
-    return build(METHODS.pick(name), settings, name)
+    return None
 
 
 def _channels_of(segmenter: Segmenter) -> int | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from medseg import device as devices
+from medseg.cleanup.cleaning import cleaned
 from medseg.cohort import Existing, Outcome, over_cases
 from medseg.dataset import Case, find_cases, place_outputs
 from medseg.io import remove_unfinished, suffix_of, write, write_nifti
 from medseg.learning.model import Model
-from medseg.volume import Image
+from medseg.volume import Image, Labels
 
 
 def predict(  # noqa: PLR0913 - the options that all commands on many cases have
@@ -21,6 +22,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     output: str | Path,
     *,
     probabilities: bool = False,
+    cleanups: Sequence[Callable[[Labels], Labels]] = (),
     existing: Existing = "refuse",
     shard: tuple[int, int] | None = None,
     nan: float | None = None,
@@ -37,6 +39,9 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         A file for one case, named as a volume; else a folder, with a file per case.
     probabilities : bool
         Also write `<case>_probabilities.nii.gz`: a channel a class, in the order of the plan.
+    cleanups : sequence of functions, Labels -> Labels
+        What is done to the labels, one after the other, as those of `medseg.CLEANUPS`; outside
+        the mask all stays 0. Probabilities stay as they are.
     existing : str
         What to do about outputs that exist: "refuse" before any work, "skip", "overwrite".
     shard : (int, int), optional
@@ -64,11 +69,11 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     def work(case: Case, path: Path) -> None:
         image, mask = case.image(channels, nan), case.mask()
         if not probabilities:
-            write(model.segment(image, mask=mask), path)
+            write(cleaned(model.segment(image, mask=mask), cleanups, mask), path)
             return
         found = model.probabilities(image, mask=mask)
         write_probabilities(found, _beside(path))
-        write(model.most_probable(found), path)
+        write(cleaned(model.most_probable(found), cleanups, mask), path)
 
     return over_cases(
         work,
