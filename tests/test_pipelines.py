@@ -53,6 +53,16 @@ def test_brats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not predicted.array[mask.array == 0].any()
 
 
+def test_classical_benchmarks(capsys: pytest.CaptureFixture[str], one_thread: None) -> None:
+    benchmark = pipeline("benchmarks/classical.py")
+
+    benchmark.main(repeats=1, device="cpu", quick=True)
+
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in benchmark.ROWS)
+    assert printed.count("medseg") == len(benchmark.ROWS)
+
+
 @pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.py")), ids=lambda p: p.name)
 def test_pipelines_are_short_enough_to_read(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 60

@@ -1,0 +1,207 @@
+"""Times of medseg's classical functions beside those of other libraries, on one volume.
+
+A row is a function that takes the volume and says what is compared; it is measured once its
+name stands in `ROWS`.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import cc3d
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from scipy import ndimage
+from skimage import measure
+
+import medseg
+from medseg import device as devices
+from medseg.components import components, largest
+from medseg.distance import distance_to
+from medseg.phantom import draw_case
+from medseg.registry import pick
+
+OURS = "medseg"
+SHAPE, QUICK = (181, 217, 181), (24, 28, 24)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What all rows work on.
+
+    Parameters
+    ----------
+    values : (i, j, k) float32 array
+        One channel, in C order.
+    spacing : tuple of float, mm
+    bright : (i, j, k) bool array
+        Voxels above Otsu's threshold.
+    device : torch.device
+        Where medseg works; the others stay on the CPU.
+    """
+
+    values: NDArray[np.float32]
+    spacing: tuple[float, ...]
+    bright: NDArray[np.bool_]
+    device: torch.device
+
+    @classmethod
+    def of(cls, image: medseg.Image, device: str) -> "Volume":
+        """First channel of an image."""
+        image = image.channel(0)
+        bright = medseg.method("otsu", device="cpu").segment(image).array > 0
+        values = np.ascontiguousarray(image.array[0])
+        spacing = image.grid.spacing
+        return cls(values, spacing, np.ascontiguousarray(bright), devices.resolve(device))
+
+    def tensor(self, array: NDArray) -> torch.Tensor:
+        """Copy of an array on the device."""
+        return torch.tensor(array, device=self.device)
+
+    def to_sitk(self, array: NDArray) -> sitk.Image:
+        """Array with the spacing of this volume."""
+        image = sitk.GetImageFromArray(array)
+        image.SetSpacing(self.spacing[::-1])
+        return image
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is compared.
+
+    Parameters
+    ----------
+    sides : mapping of str to function
+        Name -> what is timed; one of them is `OURS`.
+    agreement : function of (our result, another's)
+        What to print of how far they agree.
+    """
+
+    sides: Mapping[str, Callable[[], Any]]
+    agreement: Callable[[Any, Any], str]
+
+
+def connected(volume: Volume, *, connectivity: int) -> Row:
+    """Components of the bright voxels."""
+    mask = volume.tensor(volume.bright)
+    image = volume.to_sitk(volume.bright.astype(np.uint8))
+    structure = ndimage.generate_binary_structure(3, connectivity)
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: components(mask, connectivity)[1],
+        "cc3d": lambda: cc3d.connected_components(
+            volume.bright, connectivity=(6, 18, 26)[connectivity - 1], return_N=True
+        )[1],
+        "scipy": lambda: ndimage.label(volume.bright, structure)[1],
+        "scikit-image": lambda: measure.label(
+            volume.bright, return_num=True, connectivity=connectivity
+        )[1],
+    }
+    if connectivity != 2:  # SimpleITK joins over faces or over all
+        sides["SimpleITK"] = lambda: int(
+            sitk.GetArrayFromImage(sitk.ConnectedComponent(image, connectivity == 3)).max()
+        )
+    return Row(sides, lambda ours, theirs: f"{ours} and {theirs} components")
+
+
+def euclidean(volume: Volume) -> Row:
+    """Distance to the outside of the largest bright component."""
+    inside = largest(torch.from_numpy(volume.bright)).numpy()
+    targets, image = volume.tensor(~inside), volume.to_sitk(inside.astype(np.uint8))
+
+    def maurer() -> NDArray[np.float32]:
+        distances = sitk.SignedMaurerDistanceMap(
+            image, insideIsPositive=True, squaredDistance=False, useImageSpacing=True
+        )
+        return sitk.GetArrayFromImage(distances)
+
+    def apart(ours: torch.Tensor, theirs: NDArray) -> str:
+        # SimpleITK measures to the border inside of the structure, which is another distance.
+        if theirs.min() < 0:
+            return "another definition"
+        return f"{float(np.abs(ours.cpu().numpy() - theirs).max()):.1e} mm apart"
+
+    sides = {
+        OURS: lambda: distance_to(targets, volume.spacing),
+        "scipy": lambda: ndimage.distance_transform_edt(inside, volume.spacing),
+        "SimpleITK": maurer,
+    }
+    return Row(sides, apart)
+
+
+ROWS: dict[str, Callable[[Volume], Row]] = {
+    "components-faces": partial(connected, connectivity=1),
+    "components-corners": partial(connected, connectivity=3),
+    "distance": euclidean,
+}
+
+
+def main(
+    image: Annotated[Path | None, typer.Argument(help="Default: a drawn head.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Which rows; default: all.")] = None,
+    repeats: int = 7,
+    device: str = "auto",
+    *,
+    quick: bool = False,
+) -> None:
+    """Measure and print; --quick only shows on a small volume that all works."""
+    chosen = {name: pick(ROWS, name, "row") for name in row or ROWS}
+    drawn = draw_case(0, QUICK if quick else SHAPE)[0] if image is None else None
+    volume = Volume.of(drawn or medseg.read_image(image), device)
+    console = Console(soft_wrap=True, width=110)
+    threads = f"{torch.get_num_threads()} threads"
+    console.print(f"volume {volume.values.shape}, {volume.spacing} mm, {volume.device}, {threads}")
+    console.print(table(chosen, volume, repeats))
+
+
+def table(rows: Mapping[str, Callable[[Volume], Row]], volume: Volume, repeats: int) -> Table:
+    """Medians of all rows, and how many times as long as medseg the others take."""
+    result = Table(title=f"median of {repeats}")
+    for column in ("", "", "seconds", "fastest", "ratio", "agreement"):
+        text = column in ("", "agreement")
+        result.add_column(column, justify="left" if text else "right", no_wrap=True)
+    for name, make in rows.items():
+        row = make(volume)
+        found = {side: run() for side, run in row.sides.items()}  # untimed: compiles, warms up
+        taken = timed(row.sides, repeats)
+        for side, seconds in taken.items():
+            ratio = median(seconds) / median(taken[OURS])
+            agreement = "" if side == OURS else row.agreement(found[OURS], found[side])
+            times = f"{median(seconds):.4f}", f"{min(seconds):.4f}", f"{ratio:.2f}"
+            result.add_row(name if side == OURS else "", side, *times, agreement)
+    return result
+
+
+def timed(sides: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each side, taken in turn, there and back.
+
+    Who comes after one that gives its memory back to the system has to fetch it anew.
+    """
+    taken: dict[str, list[float]] = {side: [] for side in sides}
+    order = list(sides)
+    for _ in range(repeats):
+        for side in order:
+            began = clock()
+            sides[side]()
+            taken[side].append(clock() - began)
+        order.reverse()
+    return taken
+
+
+def clock() -> float:
+    """Seconds, once the GPU, if there is one, is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+if __name__ == "__main__":
+    typer.run(main)
