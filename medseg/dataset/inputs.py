@@ -79,7 +79,11 @@ def place_outputs(cases: Collection[Case], output: str | Path) -> Callable[[str]
             f"volumes are written as {', '.join(WRITERS)}, got {path}; if a folder is meant, "
             "make it first"
         )
-    suffixes = {case.name: _SUFFIX_FOR.get(suffix_of(case.channels[0]), "") for case in cases}
+    suffixes = {
+        case.name: _SUFFIX_FOR.get(suffix_of(channel), "")
+        for case in cases
+        for channel in case.channels[:1]
+    }
 
     def place(name: str) -> Path:
         return path if is_file else path / f"{name}{suffixes.get(name) or '.nii.gz'}"

@@ -12,6 +12,7 @@ from medseg import strict_json
 from medseg.dataset.case import Case
 from medseg.dataset.index import channels_of, files_of, names_of
 from medseg.io import stem_of, suffix_of
+from medseg.pictures import PREVIEW
 
 _LABEL_WORDS = ("label", "labels", "seg", "segmentation", "reference", "gt")
 _MASK_WORDS = ("mask", "brainmask", "brain_mask", "roi")
@@ -35,7 +36,7 @@ class Layout:
 
 
 def volumes_in(folder: Path) -> list[Path]:
-    """Files in `folder` that medseg reads, sorted; hidden ones are left out.
+    """Files in `folder` that medseg reads, sorted; hidden ones and previews are left out.
 
     Of an .hdr and its .img, the .hdr. A link that leads nowhere is among them, so that whoever
     reads it says so.
@@ -45,7 +46,7 @@ def volumes_in(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if (path.is_file() or path.is_symlink())
         and suffix_of(path)
-        and not (path.is_dir() or path.name.startswith("."))
+        and not (path.is_dir() or path.name.startswith(".") or path.name.endswith(PREVIEW))
     )
     headers = {stem_of(path) for path in files if suffix_of(path) == ".hdr"}
     return [path for path in files if suffix_of(path) != ".img" or stem_of(path) not in headers]
@@ -135,7 +136,9 @@ def _read_pair_of_folders(path: Path) -> Found:
 
 
 def _is_folder_per_case(path: Path) -> bool:
-    return path.is_dir() and _label_stem(_stems(path)) is not None
+    stems = _stems(path)
+    label = _label_stem(stems)
+    return label is not None and bool(set(stems) - {label, *_MASK_WORDS})
 
 
 def _read_folder_per_case(path: Path) -> Found:

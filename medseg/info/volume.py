@@ -106,7 +106,7 @@ def looks_like_labels(array: NDArray) -> bool:
     """Whether the numbers are whole, and few or in patches, as no image has them."""
     if array.dtype.kind not in "iub":
         some = array.ravel(order="K")[::97]
-        if not (np.array_equal(some, np.rint(some)) and np.array_equal(array, np.rint(array))):
+        if not all(np.isfinite(x).all() and (x == np.rint(x)).all() for x in (some, array)):
             return False
     if len(np.unique(array.ravel(order="K")[:: max(array.size // 100_000, 1)])) <= _FEW:
         return len(counted(array)) <= _FEW

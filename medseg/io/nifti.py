@@ -57,6 +57,7 @@ def load(path: Path) -> nib.Nifti1Image:
         image = kind.from_bytes(content)
     except Exception as error:  # nibabel's readers raise whatever their parts raise
         raise ValueError(f"{path} is no NIfTI image: {error}") from error
+    _require_spacing(path, content, image)
     _require_whole(path, image, len(content))
     return image
 
@@ -80,23 +81,40 @@ def load_pair(path: Path) -> Any:
         image = kind.from_file_map(holders)
     except Exception as error:  # as above
         raise ValueError(f"{header} is no header of NIfTI or Analyze: {error}") from error
+    _require_spacing(header, first, image)
     _require_whole(voxels, image, len(content))
     return image
 
 
 def header_of(path: Path) -> Any:
     """Nibabel header of a file that `load` or `load_pair` reads; no voxel is read."""
-    import nibabel as nib
-
     file = _beside(path, ".hdr") if path.suffix.lower() in (".hdr", ".img") else path
     with file.open("rb") as plain:
         content = plain.read(_ENOUGH)
     if content[:2] == b"\x1f\x8b":
         content = zlib.decompressobj(wbits=31).decompress(content, _LONGEST_HEADER)
+    return _unmended(content)
+
+
+def _unmended(content: bytes) -> Any:
+    """Header as it stands in the file; nibabel would mend what is wrong with it."""
+    import nibabel as nib
+
     if content[:4] in _FIRST_OF_2:
         return nib.Nifti2Header(content[:540], check=False)
     kind = nib.Spm2AnalyzeImage.header_class if _is_analyze(content) else nib.Nifti1Header
     return kind(content[:348], check=False)
+
+
+def _require_spacing(path: Path, content: bytes, image: Any) -> None:
+    """Refuse a spacing of 0, of which nibabel makes 1, unless an sform says what it is."""
+    header = _unmended(content)
+    if "sform_code" in header and int(header["sform_code"]) > 0:
+        return
+    sizes = [int(size) for size in image.shape[:3]]
+    zooms = [float(mm) for mm in header["pixdim"][1 : 1 + len(sizes)]]
+    if any(mm == 0 and size > 1 for mm, size in zip(zooms, sizes, strict=True)):
+        raise ValueError(f"{path} has a voxel size of 0 mm: {zooms}; repair its header")
 
 
 def _is_analyze(header: bytes) -> bool:

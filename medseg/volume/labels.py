@@ -43,6 +43,8 @@ class Labels:
             array = array.view(np.uint8)
         if not np.issubdtype(array.dtype, np.integer):
             raise TypeError(f"labels are integers, got {array.dtype}; cast or argmax first")
+        if not array.dtype.isnative:  # torch and numba know no other byte order
+            array = array.astype(array.dtype.newbyteorder("="))
         object.__setattr__(self, "array", exchange.read_only(array))
 
     @classmethod
