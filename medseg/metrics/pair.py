@@ -193,8 +193,21 @@ def _measure(
     kept = present_axes(reference.shape)
     shape = tuple(reference.shape[axis] for axis in kept)
     zooms = tuple(spacing[axis] for axis in kept)
-    borders = [_border(mask.reshape(shape), connectivity) for mask in (predicted, reference)]
-    return _to_border(borders[0], borders[1], zooms), _to_border(borders[1], borders[0], zooms)
+    return border_distances(predicted.reshape(shape), reference.reshape(shape), zooms, connectivity)
+
+
+def border_distances(
+    first: NDArray[np.bool_],
+    second: NDArray[np.bool_],
+    spacing: tuple[float, ...],
+    connectivity: int,
+) -> tuple[Distances, Distances]:
+    """Mm from the border of each mask to that of the other, with nothing clever.
+
+    Of any number of axes, all of which count, even those of length 1.
+    """
+    borders = _border(first, connectivity), _border(second, connectivity)
+    return _to_border(borders[0], borders[1], spacing), _to_border(borders[1], borders[0], spacing)
 
 
 def _border(mask: NDArray[np.bool_], connectivity: int) -> NDArray[np.bool_]:
