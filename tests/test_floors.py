@@ -10,7 +10,17 @@ ROOT = Path(__file__).parent.parent / "medseg"
 FLOORS = [  # from the ground up; parts of one floor do not see each other
     {"volume", "registry", "parameter", "device", "progress", "strict_json"},
     {"segmenter", "io", "resampling", "components", "distance", "smoothing"},
-    {"intensity", "sampling", "tiling", "cohort", "pictures", "phantom", "filters", "cleanup"},
+    {
+        "intensity",
+        "sampling",
+        "tiling",
+        "cohort",
+        "pictures",
+        "phantom",
+        "filters",
+        "cleanup",
+        "relief",
+    },
     {"classical", "networks", "metrics", "dataset"},
     {"learning", "evaluation", "chain"},
     {"demo", "info"},

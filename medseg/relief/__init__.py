@@ -1,0 +1,10 @@
+"""An image as a landscape: how steep it is, how it fills up, and where its valleys are."""
+
+from medseg.relief.gradient import gradient_magnitude
+from medseg.relief.reconstruction import (
+    minima,
+    reconstruction,
+    reconstruction_in_torch,
+)
+
+__all__ = ["gradient_magnitude", "minima", "reconstruction", "reconstruction_in_torch"]

@@ -1,0 +1,165 @@
+"""Steepness, grey reconstruction and valleys: analytic cases, scikit-image, and both devices."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from medseg.relief import gradient_magnitude, minima, reconstruction, reconstruction_in_torch
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
+WAYS = [reconstruction, reconstruction_in_torch]
+SHAPES = [(40,), (23, 31), (9, 12, 11), (1, 8, 1)]
+
+
+def noise(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+
+
+# Gradient magnitude
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.5])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0, 2.0, 3.0)], ids=str)
+def test_a_ramp_is_as_steep_as_it_rises_per_mm(spacing: tuple[float, ...], scale: float) -> None:
+    slopes = np.array([3.0, -4.0, 12.0])
+    places = np.indices((24, 20, 18)) * np.reshape(spacing, (3, 1, 1, 1))
+    ramp = torch.from_numpy(np.tensordot(slopes, places, 1)[None].astype(np.float32))
+    found = gradient_magnitude(ramp, scale, spacing)
+    torch.testing.assert_close(found[8:-8, 8:-8, 8:-8], torch.full((8, 4, 2), 13.0))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_smoothed_edge_is_steepest_by_the_height_of_the_gaussian(device: str) -> None:
+    spacing, sigma = 0.25, 2.0
+    edge = torch.zeros((1, 201), device=device)
+    edge[:, 101:] = 100
+    found = gradient_magnitude(edge, sigma, (spacing,))
+    assert float(found.max()) == pytest.approx(100 / (sigma * math.sqrt(2 * math.pi)), rel=0.005)
+
+
+def test_channels_add_up_as_lengths_do() -> None:
+    one = noise((1, 12, 13))
+    two = torch.cat([3 * one, -4 * one])
+    expected = 5 * gradient_magnitude(one, 1.0, (1.0, 2.0))
+    torch.testing.assert_close(gradient_magnitude(two, 1.0, (1.0, 2.0)), expected)
+
+
+def test_a_mask_of_everything_changes_nothing() -> None:
+    image = noise((2, 9, 10, 11))
+    everywhere = torch.ones((9, 10, 11), dtype=torch.bool)
+    torch.testing.assert_close(
+        gradient_magnitude(image, 1.2, (1, 2, 3), everywhere),
+        gradient_magnitude(image, 1.2, (1, 2, 3)),
+    )
+
+
+def test_what_lies_outside_the_mask_is_not_seen() -> None:
+    image, mask = noise((1, 12, 13)), noise((12, 13), 1) > -0.5
+    other = image.where(mask, 1e6)
+    first, second = (gradient_magnitude(each, 1.5, (1, 2), mask) for each in (image, other))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert not first[~mask].any()
+
+
+def test_beside_the_mask_a_ramp_is_as_steep_as_elsewhere() -> None:
+    ramp = 2.0 * torch.arange(10.0)[None]
+    mask = torch.ones(10, dtype=torch.bool)
+    mask[4:6] = False
+    found = gradient_magnitude(ramp, 0.0, (0.5,), mask)
+    torch.testing.assert_close(found, torch.where(mask, 4.0, 0.0))
+
+
+def test_a_voxel_alone_is_flat() -> None:
+    assert gradient_magnitude(torch.ones((1, 1)), 1.0, (1.0,)).tolist() == [0]
+
+
+# Reconstruction
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_reconstruction_is_that_of_scikit_image(
+    shape: tuple[int, ...], way: type, device: str
+) -> None:
+    from skimage.morphology import reconstruction as theirs
+
+    ceiling = noise(shape)
+    values = ceiling - noise(shape, 1).abs()
+    cross = np.zeros((3,) * len(shape))
+    for axis in range(len(shape)):
+        cross[tuple(slice(None) if a == axis else 1 for a in range(len(shape)))] = 1
+    wanted = theirs(values.numpy(), ceiling.numpy(), footprint=cross)
+    found = way(values.to(device), ceiling.to(device))
+    np.testing.assert_array_equal(found.cpu(), wanted.astype(np.float32))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_value_goes_along_a_winding_valley_and_over_no_wall(way: type) -> None:
+    ceiling = torch.full((15, 16), 5.0)
+    ceiling[1::4, :-1] = ceiling[3::4, 1:] = 2
+    values = torch.zeros((15, 16))
+    values[0, 0] = 9
+    torch.testing.assert_close(way(values, ceiling), ceiling)
+    values[0, 0] = 1
+    torch.testing.assert_close(way(values, ceiling), torch.ones((15, 16)))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_ceiling_of_minus_infinity_lets_nothing_through(way: type) -> None:
+    values = torch.tensor([3.0, 0, 0, 0])
+    ceiling = torch.tensor([3.0, 3, -math.inf, 3])
+    assert way(values, ceiling).tolist() == [3, 3, -math.inf, 0]
+
+
+def test_values_and_ceiling_of_two_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"one shape, got \(3,\) and \(4,\)"):
+        reconstruction(torch.zeros(3), torch.zeros(4))
+
+
+# Valleys
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_only_valleys_that_are_deep_enough_count(device: str) -> None:
+    relief = torch.tensor([9.0, 0, 5, 3, 4, 4, 1, 1, 9], device=device)
+    deep = {depth: minima(relief, depth).nonzero().flatten().tolist() for depth in (0.5, 2, 3.5, 5)}
+    assert deep == {0.5: [1, 3, 6, 7], 2: [1, 6, 7], 3.5: [1, 6, 7], 5: [1]}
+
+
+def test_valleys_are_those_of_scikit_image() -> None:
+    from skimage.morphology import h_minima
+
+    relief = torch.from_numpy(np.random.default_rng(0).integers(0, 50, (20, 30, 10)))
+    theirs = h_minima(relief.numpy(), 8, footprint=_cross())
+    np.testing.assert_array_equal(minima(relief.float(), 8), theirs.astype(bool))
+
+
+def _cross() -> np.ndarray:
+    from scipy import ndimage
+
+    return ndimage.generate_binary_structure(3, 1)
+
+
+def test_ways_to_lower_places_stay_inside_the_mask() -> None:
+    relief = torch.tensor([0.0, 5, 3, 5, 9])
+    mask = torch.tensor([True, False, True, True, True])
+    assert minima(relief, 4, mask).tolist() == [True, False, True, False, False]
+    assert minima(relief, 4).tolist() == [True, False, False, False, False]
+
+
+def test_a_flat_relief_is_one_valley() -> None:
+    assert minima(torch.zeros((3, 4)), 1.0).all()
+
+
+@pytest.mark.parametrize("depth", [0, -1, math.nan, math.inf])
+def test_depths_that_are_none_are_refused(depth: float) -> None:
+    with pytest.raises(ValueError, match="depth of a valley is above 0"):
+        minima(torch.zeros(3), depth)
+
+
+def test_a_depth_that_float32_cannot_add_is_refused() -> None:
+    with pytest.raises(ValueError, match="lost beside heights of up to 2e"):
+        minima(torch.tensor([1e9, 2e9]), 1.0)
