@@ -120,6 +120,12 @@ Series = Annotated[
         "--series", metavar="UID|N", help="Which series, where a DICOM folder holds several."
     ),
 ]
+Preview = Annotated[
+    bool,
+    typer.Option(
+        "--preview", help="Also draw <case>_preview.png: the labels over the image, three planes."
+    ),
+]
 Cleanups = Annotated[
     list[str] | None,
     typer.Option(

@@ -14,6 +14,7 @@ from medseg.cli.options import (
     NaN,
     Output,
     Overwrite,
+    Preview,
     Quiet,
     Series,
     Settings,
@@ -40,6 +41,7 @@ def predict(
             "--probabilities", help="Also write the probability of each class, as a 4D file."
         ),
     ] = False,
+    preview: Preview = False,
     parameters: Settings = None,
     cleanups: Cleanups = None,
     nan: NaN = None,
@@ -66,6 +68,7 @@ def predict(
         inputs,
         output,
         probabilities=probabilities,
+        preview=preview,
         cleanups=cleanups_of(cleanups, device),
         existing=existing(skip_existing, overwrite),
         shard=shard_of(shard),

@@ -18,6 +18,7 @@ from medseg.cli.options import (
     NaN,
     Output,
     Overwrite,
+    Preview,
     Quiet,
     Series,
     Settings,
@@ -70,6 +71,7 @@ def segment(
             metavar="PATH", help="Where to look, not 0: a file, or a folder as for seeds."
         ),
     ] = None,
+    preview: Preview = False,
     parameters: Settings = None,
     cleanups: Cleanups = None,
     nan: NaN = None,
@@ -88,7 +90,9 @@ def segment(
     """
     from medseg.cohort import over_cases
     from medseg.dataset import find_cases, place_outputs
+    from medseg.dataset.beside import draw_preview, make_room
     from medseg.io import read_labels, write
+    from medseg.pictures import PREVIEW
 
     if background_seed is not None and seeds is None:
         raise ValueError("--background-seed says what a label among the seeds means; give --seeds")
@@ -102,16 +106,16 @@ def segment(
     def work(case: Case, path: Path) -> None:
         known = None if seeds is None else _seeds(_of_case(seeds, case), background_seed)
         inside = case.mask() if mask is None else read_labels(_of_case(mask, case))
-        write(chain.segment(case.image(channels, nan), known, inside), path)
+        image = case.image(channels, nan)
+        labels = chain.segment(image, known, inside)
+        if preview:
+            draw_preview(case, image, labels, path)
+        write(labels, path)
 
-    outcome = over_cases(
-        work,
-        {case.name: case for case in cases},
-        place_outputs(cases, output),
-        existing=existing(skip_existing, overwrite),
-        shard=shard_of(shard),
-        what=method,
-    )
+    named, place = {case.name: case for case in cases}, place_outputs(cases, output)
+    there, part = existing(skip_existing, overwrite), shard_of(shard)
+    make_room(named, place, [PREVIEW] * preview, there, part)
+    outcome = over_cases(work, named, place, existing=there, shard=part, what=method)
     conclude(outcome)
 
 

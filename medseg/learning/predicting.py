@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,13 @@ from medseg import device as devices
 from medseg.cleanup.cleaning import cleaned
 from medseg.cohort import Existing, Outcome, over_cases
 from medseg.dataset import Case, find_cases, place_outputs
-from medseg.io import remove_unfinished, suffix_of, write, write_nifti
+from medseg.dataset.beside import beside, draw_preview, make_room
+from medseg.io import write, write_nifti
 from medseg.learning.model import Model
+from medseg.pictures import PREVIEW
 from medseg.volume import Image, Labels
+
+_ENDING = "_probabilities.nii.gz"
 
 
 def predict(  # noqa: PLR0913 - the options that all commands on many cases have
@@ -22,6 +26,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     output: str | Path,
     *,
     probabilities: bool = False,
+    preview: bool = False,
     cleanups: Sequence[Callable[[Labels], Labels]] = (),
     existing: Existing = "refuse",
     shard: tuple[int, int] | None = None,
@@ -39,6 +44,9 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         A file for one case, named as a volume; else a folder, with a file per case.
     probabilities : bool
         Also write `<case>_probabilities.nii.gz`: a channel a class, in the order of the plan.
+    preview : bool
+        Also draw `<case>_preview.png`: the labels over the image, and the annotation of the case
+        where there is one; see `medseg.pictures.draw_overlay`.
     cleanups : sequence of functions, Labels -> Labels
         What is done to the labels, one after the other, as those of `medseg.CLEANUPS`; outside
         the mask all stays 0. Probabilities stay as they are.
@@ -60,20 +68,20 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     channels = len(model.plan.channels)
     cases = {case.name: case for case in find_cases(inputs, channels, series=series)}
     place = place_outputs(cases.values(), output)
-    if probabilities:
-        first, step = shard or (0, 1)
-        files = [_beside(place(name)) for name in list(cases)[first::step]]
-        _require_room(files, cases.values(), existing)
-        remove_unfinished(files)
+    make_room(cases, place, [_ENDING] * probabilities + [PREVIEW] * preview, existing, shard)
 
     def work(case: Case, path: Path) -> None:
         image, mask = case.image(channels, nan), case.mask()
-        if not probabilities:
-            write(cleaned(model.segment(image, mask=mask), cleanups, mask), path)
-            return
-        found = model.probabilities(image, mask=mask)
-        write_probabilities(found, _beside(path))
-        write(cleaned(model.most_probable(found), cleanups, mask), path)
+        if probabilities:
+            found = model.probabilities(image, mask=mask)
+            write_probabilities(found, beside(path, _ENDING))
+            labels = model.most_probable(found)
+        else:
+            labels = model.segment(image, mask=mask)
+        labels = cleaned(labels, cleanups, mask)
+        if preview:
+            draw_preview(case, image, labels, path)
+        write(labels, path)
 
     return over_cases(
         work,
@@ -94,20 +102,3 @@ def write_probabilities(probabilities: Image, path: Path) -> None:
     volume.set_data_dtype(np.uint16)
     volume.header.set_slope_inter(1 / levels, 0)
     write_nifti(volume, path)
-
-
-def _beside(path: Path) -> Path:
-    stem = path.name[: len(path.name) - len(suffix_of(path))]
-    return path.with_name(f"{stem}_probabilities.nii.gz")
-
-
-def _require_room(files: Sequence[Path], cases: Collection[Case], existing: Existing) -> None:
-    """Refuse files in the place of an input, or of what exists and is not to be replaced."""
-    inputs = {file.resolve() for case in cases for file in case.files()}
-    for file in files:
-        if file.resolve() in inputs:
-            raise ValueError(f"{file} is an input and would be overwritten; choose another output")
-        if existing == "refuse" and file.exists():
-            raise FileExistsError(
-                f"{file} exists already; replace with --overwrite, or choose another output"
-            )

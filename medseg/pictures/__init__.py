@@ -9,9 +9,10 @@ from medseg.pictures.overlay import (
     draw_overlay,
     draw_worst,
 )
-from medseg.pictures.view import View
+from medseg.pictures.view import PREVIEW, View
 
 __all__ = [
+    "PREVIEW",
     "Compared",
     "Tile",
     "View",

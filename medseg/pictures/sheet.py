@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 1760, 800  # of all panels of one case: about 16:9 with the text
 _LEAST_WIDTH = 1280
-_LEAST_PANEL = 380  # of many cases, each so wide at least
-_TALLEST = 1.2  # of them, in widths
+_HIGHEST = 1300  # of the panels of many cases
+_LEAST_PANEL = 360  # of them, each so wide at least
+_TALLEST = 1.2  # in widths
 _GAP, _EDGE = 18, 28
 _CAPTION = TEXT + 14
 
@@ -106,7 +107,7 @@ def _common_scale(rows: Sequence[Sequence[Panel]]) -> list[list[float]]:
 
 def _scales(rows: Sequence[Sequence[Panel]]) -> list[list[float]]:
     """Pixels to the millimetre with which each fills a cell of one width."""
-    cell = max(_WIDTH / len(rows[0]), _LEAST_PANEL)
+    cell = max(min(_WIDTH / len(rows[0]), _HIGHEST / len(rows) / _TALLEST), _LEAST_PANEL)
     return [
         [min(cell / panel.extent[1], _TALLEST * cell / panel.extent[0]) for panel in row]
         for row in rows

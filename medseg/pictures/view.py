@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+# Ending of the picture that lies beside a segmentation.
+PREVIEW = "_preview.png"
 Convention = Literal["radiological", "neurological"]
 
 
