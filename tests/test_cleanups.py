@@ -8,6 +8,7 @@ import torch
 
 from medseg import Grid, Labels, orientation, reorient
 from medseg.cleanup import CLEANUPS, cleanup_called
+from medseg.cleanup.boxes import boxes_of
 from medseg.cleanup.cleaning import Cleanup, cleaned
 
 EVERY_WAY_TO_STORE = [
@@ -350,3 +351,20 @@ def test_tensors_are_cleaned_where_they_are() -> None:
     found = cleanup_called("keep-largest").run(labels, (1.0, 1.0))
     assert found.dtype == torch.int32
     assert found.tolist() == [[0, 0, 1, 1]]
+
+
+@pytest.mark.parametrize("margin", [None, (1, 0, 3)], ids=str)
+def test_boxes_are_those_of_scipy_and_wider(margin: tuple[int, ...] | None) -> None:
+    from scipy import ndimage
+
+    array = np.zeros((9, 8, 7), np.int32)
+    array[2:4, 3, 1:6], array[5, 5, 5], array[8, 0, 0] = 2, 7, -1
+    found = boxes_of(torch.from_numpy(array), margin)
+    for label in (-1, 2, 7):
+        (wanted,) = ndimage.find_objects((array == label).astype(int))
+        wider = zip(wanted, margin or (0, 0, 0), array.shape, strict=True)
+        assert found[label] == tuple(
+            slice(max(box.start - more, 0), min(box.stop + more, size)) for box, more, size in wider
+        )
+    assert list(found) == [-1, 2, 7]
+    assert boxes_of(torch.zeros((3, 4), dtype=torch.int32)) == {}

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from medseg.cleanup.boxes import boxes_of
 from medseg.cleanup.cleaning import clean_with
 from medseg.components import components, labels_of, largest, sizes
 from medseg.volume import BACKGROUND, Labels
@@ -137,11 +138,8 @@ class FillHoles:
 
         filled = labels.clone()
         smallest = torch.full_like(labels, labels.numel(), dtype=torch.int64)
-        for label in labels.unique().tolist():
-            if label == BACKGROUND:
-                continue
-            # Beyond the box of the label, all is open to the border of the volume.
-            box = box_of(labels == label)
+        # Beyond the box of a label, all is open to the border of the volume.
+        for label, box in boxes_of(labels).items():
             outside, count = components(labels[box] != label, self.connectivity)
             size = sizes(outside, count)
             size[_on_faces(outside)] = 0
@@ -151,20 +149,6 @@ class FillHoles:
             filled[box] = torch.where(inner, label, filled[box])
             smallest[box] = torch.where(inner, size, smallest[box])
         return filled
-
-
-def box_of(mask: Tensor, margin: tuple[int, ...] | None = None) -> tuple[slice, ...]:
-    """Smallest box that holds `mask`, wider by `margin` each way as far as there are voxels.
-
-    `mask` has at least one voxel that is true.
-    """
-    box = []
-    for axis in range(mask.ndim):
-        others = [other for other in range(mask.ndim) if other != axis]
-        filled = (mask.any(dim=others) if others else mask).nonzero()
-        more = margin[axis] if margin else 0
-        box.append(slice(max(int(filled[0]) - more, 0), int(filled[-1]) + 1 + more))
-    return tuple(box)
 
 
 def _on_faces(numbered: Tensor) -> Tensor:

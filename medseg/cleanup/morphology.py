@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from medseg.cleanup.boxes import boxes_of
 from medseg.cleanup.cleaning import clean_with
-from medseg.cleanup.islands import box_of
 from medseg.distance import distance_to
 from medseg.smoothing import gaussian
 from medseg.volume import BACKGROUND, Labels
@@ -52,10 +52,7 @@ class Open:
 
         opened = torch.zeros_like(labels)
         reach = self.radius + _SLACK_MM
-        for label in labels.unique().tolist():
-            if label == BACKGROUND:
-                continue
-            box = box_of(labels == label, (1,) * labels.ndim)
+        for label, box in boxes_of(labels, (1,) * labels.ndim).items():
             inside = labels[box] == label
             core = distance_to(~inside, spacing) > reach
             kept = distance_to(core, spacing) <= reach
@@ -97,10 +94,7 @@ class Close:
         nearest = torch.full_like(labels, math.inf, dtype=torch.float64)
         reach = self.radius + _SLACK_MM
         margin = tuple(2 * math.ceil(self.radius / step) + 1 for step in spacing)
-        for label in labels.unique().tolist():
-            if label == BACKGROUND:
-                continue
-            box = box_of(labels == label, margin)
+        for label, box in boxes_of(labels, margin).items():
             away = distance_to(labels[box] == label, spacing)
             taken = (distance_to(away > reach, spacing) > reach) & (labels[box] == BACKGROUND)
             # By more than rounding, so that the lower of equally near labels wins everywhere.
@@ -145,8 +139,8 @@ class Smooth:
         strongest = torch.full_like(labels, -1, dtype=torch.float32)
         # Further than the Gaussian reaches, so that what is cut off has no part in it.
         margin = tuple(math.ceil(5 * self.sigma / step) for step in spacing)
-        for label in labels.unique().tolist():
-            box = box_of(labels == label, margin)
+        everywhere = (slice(None),) * labels.ndim
+        for label, box in [(BACKGROUND, everywhere), *boxes_of(labels, margin).items()]:
             own = (labels[box] == label).float()
             # In steps, so that the lower of equally strong labels wins on any device.
             strength = (gaussian(own, self.sigma, spacing) / _AHEAD).round() + own / 2
