@@ -11,40 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from scored import NAMES, TWO_CASES, drawn, folders, value
 from typer.testing import CliRunner, Result
 
 import medseg
 from medseg.cli.evaluate import evaluate as evaluate_command
-from medseg.evaluation import DEFAULT_METRICS, Score, Scores, evaluate, evaluate_cases
+from medseg.evaluation import DEFAULT_METRICS, Rules, Score, Scores, evaluate, evaluate_cases
 from medseg.io import write
 from medseg.volume import Grid, Labels
-
-NAMES = {1: "kidney", 2: "tumour", 3: "cyst"}
-
-
-def drawn(*boxes: tuple[int, int], names: dict[int, str] | None = None) -> Labels:
-    """A volume with a cube of two voxels a side for each (label, place along the last axis)."""
-    array = np.zeros((5, 5, 9), np.uint8)
-    for label, place in boxes:
-        array[2:4, 2:4, place : place + 2] = label
-    return Labels.from_array(array, (1, 2, 3), names)
-
-
-def value(scores: Scores, label: int | str, metric: str) -> float:
-    (found,) = (row.value for row in scores if (row.label, row.metric) == (label, metric))
-    return found
-
-
-def folders(place: Path, cases: dict[str, tuple[Labels, Labels]]) -> tuple[Path, Path]:
-    """Folders of predictions and of references, written from (predicted, reference)."""
-    for name, pair in cases.items():
-        for folder, labels in zip(("predicted", "reference"), pair, strict=True):
-            write(labels, place / folder / f"{name}.nii.gz")
-    return place / "predicted", place / "reference"
-
-
-TWO_CASES = {"a": (drawn((1, 2)), drawn((1, 2))), "b": (drawn((1, 3)), drawn((1, 2)))}
-
 
 # one case
 
@@ -79,14 +53,14 @@ def test_a_region_is_scored_as_one_structure() -> None:
 def test_the_tolerance_is_that_of_nsd_and_stands_in_its_name() -> None:
     pair = drawn((1, 3)), drawn((1, 2))
     assert value(evaluate(*pair), 1, "nsd") == 0.5
-    assert value(evaluate(*pair, tolerance_mm=3), 1, "nsd_3mm") == 1
+    assert value(evaluate(*pair, rules=Rules(tolerance_mm=3)), 1, "nsd_3mm") == 1
     several = evaluate(*pair, metrics=["nsd", "nsd_3mm", "nsd_1mm"])
     assert several.metrics == ("nsd", "nsd_3mm")
 
 
 def test_other_grids_are_refused() -> None:
     moved = Labels(drawn().array, Grid(drawn().grid.shape, np.diag([1.0, 2, 4, 1])))
-    with pytest.raises(ValueError, match="the prediction lies on another grid"):
+    with pytest.raises(ValueError, match="the prediction lies on another grid than the reference"):
         evaluate(moved, drawn((1, 2)))
 
 
@@ -162,13 +136,13 @@ def awkward() -> Scores:
     return odd + rows(0.1, math.nan, math.inf)
 
 
-def test_a_csv_has_a_row_for_each_number(tmp_path: Path) -> None:
+def test_a_csv_has_a_line_for_each_label_and_a_column_for_each_metric(tmp_path: Path) -> None:
     awkward().save(tmp_path / "new" / "scores.csv")
     with (tmp_path / "new" / "scores.csv").open(newline="", encoding="utf-8") as file:
         header, *lines = csv.reader(file)
-    assert header == ["case", "label", "name", "metric", "value", "status"]
-    assert lines[0] == ['a,"b"', "whole", "Größe", "dice", repr(1 / 3), "ok"]
-    assert [line[4] for line in lines[1:]] == ["0.1", "", "inf"]
+    assert header == ["case", "label", "name", "status", "dice", "hd"]
+    assert lines[0] == ['a,"b"', "whole", "Größe", "ok", repr(1 / 3), ""]
+    assert [line[5] for line in lines[1:]] == ["0.1", "nan", "inf"]
 
 
 def test_a_csv_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -184,11 +158,14 @@ def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
     awkward().save(tmp_path / "summary.json")
     text = (tmp_path / "summary.json").read_text(encoding="utf-8")
     content = json.loads(text, parse_constant=refuse)
-    assert [row["value"] for row in content["scores"]] == [1 / 3, 0.1, None, None]
-    assert content["summary"][0]["label"] == 1
-    assert (content["summary"][0]["mean"], content["summary"][0]["sd"]) == (0.1, None)
+    dice, hd = content["summary"]["whole"]["dice"], content["summary"]["1"]["hd"]
+    assert (dice["name"], dice["n"], dice["mean"], dice["sd"]) == ("Größe", 1, 1 / 3, None)
+    assert (hd["n"], hd["mean"], hd["missed"], hd["both_empty"]) == (1, 0.1, 1, 1)
+    assert hd["interval"] == [None, None]
     assert content["failures"] == {"c": "is damaged"}
-    assert content["metrics"]["hd"]["unit"] == "mm"
+    assert content["definitions"]["hd"]["unit"] == "mm"
+    assert content["bootstrap"]["seed"] == 0
+    assert content["versions"]["medseg"] == medseg.__version__
 
 
 def test_no_other_suffix_is_written(tmp_path: Path) -> None:
@@ -201,9 +178,11 @@ def test_no_other_suffix_is_written(tmp_path: Path) -> None:
     [
         ("", "needs the header"),
         ("a,b\n", "needs the header"),
-        ("case,label,name,metric,value,status\na,1,,hd,2\n", "holds the row a,1,,hd,2"),
-        ("case,label,name,metric,value,status\na,1,,hd,2,fine\n", "got 'fine'"),
-        ("case,label,name,metric,value,status\na,1,,hd,x,ok\n", "could not convert"),
+        ("case,label,name,status,hd\na,1,,ok\n", "holds the row a,1,,ok: expected 5 cells, got 4"),
+        ("case,label,name,status,hd\na,1,,fine,2\n", "got 'fine'"),
+        ("case,label,name,status,hd\na,1,,ok,x\n", "could not convert"),
+        ("case,label,name,status,hd,hd\na,1,,ok,1,2\n", "needs the header"),
+        ("case,label,name,status,hdd\na,1,,ok,1\n", "no metric is called 'hdd'"),
     ],
 )
 def test_another_csv_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -231,7 +210,9 @@ def test_files_are_matched_by_name_whatever_their_suffix(tmp_path: Path) -> None
 
 def test_two_files_are_one_case(tmp_path: Path) -> None:
     predicted, reference = folders(tmp_path, TWO_CASES)
-    scores = evaluate_cases(predicted / "b.nii.gz", reference / "b.nii.gz", ["nsd"], tolerance_mm=3)
+    scores = evaluate_cases(
+        predicted / "b.nii.gz", reference / "b.nii.gz", ["nsd"], rules=Rules(tolerance_mm=3)
+    )
     assert scores.rows == (Score("b", 1, "", "nsd_3mm", 1.0, "ok"),)
 
 
@@ -277,7 +258,7 @@ def test_one_bad_case_keeps_no_other_from_being_scored(tmp_path: Path) -> None:
     scores = evaluate_cases(predicted, reference)
     assert {row.case for row in scores} == {"a", "b"}
     assert list(scores.failures) == ["c", "d"]
-    assert "the prediction lies on another grid" in scores.failures["c"]
+    assert "the prediction lies on another grid than the reference" in scores.failures["c"]
     assert str(reference / "d.nii.gz") in scores.failures["d"]
 
 
@@ -289,7 +270,7 @@ def test_one_bad_case_keeps_no_other_from_being_scored(tmp_path: Path) -> None:
         ("predicted/a.nii.gz", "reference", ValueError, "two folders or two files"),
         ("predicted", "reference/a.nii.gz", ValueError, "two folders or two files"),
         ("predicted", "empty", ValueError, "holds no label map"),
-        ("twice", "reference", ValueError, r"two files of a: a\.nii, a\.nii\.gz"),
+        ("twice", "reference", ValueError, "are two files for one case"),
     ],
 )
 def test_what_can_not_be_matched_is_refused(
@@ -325,7 +306,11 @@ def test_the_command_prints_a_table_and_writes_two_files(tmp_path: Path) -> None
     assert "0.750 ± 0.354" in result.stdout
     scores = Scores.read(tmp_path / "out" / "scores.csv")
     assert (scores.labels, scores.metrics) == ((1, "whole"), ("dice", "nsd_3mm"))
-    assert len(json.loads((tmp_path / "out" / "summary.json").read_text())["summary"]) == 4
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())["summary"]
+    assert {label: list(found) for label, found in summary.items()} == {
+        "1": ["dice", "nsd_3mm"],
+        "whole": ["dice", "nsd_3mm"],
+    }
 
 
 def test_the_command_replaces_nothing_unless_told(tmp_path: Path) -> None:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import sys
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 import medseg
-from medseg.cli.options import Overwrite, Quiet
+from medseg.cli.options import Overwrite, Quiet, Threads
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from medseg.evaluation import Rules, Scores
+    from medseg.evaluation.rules import Empty, Missing, Resample
+
 _WIDTH_OF_FILES = 1000
 _FILES = ("scores.csv", "summary.json")
+_UNDEFINED, _REFUSE = "undefined", "refuse"
 
 
 def evaluate(
     predictions: Annotated[
-        Path, typer.Argument(metavar="PREDICTIONS", help="A folder of label maps, or one file.")
+        Path,
+        typer.Argument(
+            metavar="PREDICTIONS", help="A folder of label maps, a data set, or one file."
+        ),
     ],
     references: Annotated[
         Path,
@@ -32,7 +39,7 @@ def evaluate(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help=f"Writes {' and '.join(_FILES)}."),
+        typer.Option("--output", "-o", metavar="FOLDER", help=f"Writes {', '.join(_FILES)}."),
     ] = None,
     metric: Annotated[
         list[str] | None,
@@ -49,22 +56,71 @@ def evaluate(
         list[str] | None,
         typer.Option("--region", metavar="NAME=1,2,3", help="Labels scored as one; repeatable."),
     ] = None,
+    ignore: Annotated[
+        int | None,
+        typer.Option(
+            "--ignore", metavar="L", help="Label of the reference whose voxels count for nothing."
+        ),
+    ] = None,
+    empty: Annotated[
+        str,
+        typer.Option(
+            "--empty",
+            metavar="worst",
+            help="A structure that only one side has gets the worst score: 0, or in mm the "
+            "diagonal of the image. Otherwise its distances are infinite and counted apart.",
+        ),
+    ] = _UNDEFINED,
+    missing: Annotated[
+        str,
+        typer.Option(
+            "--missing", metavar="worst", help="A case without a prediction gets the worst scores."
+        ),
+    ] = _REFUSE,
+    resample: Annotated[
+        str,
+        typer.Option(
+            "--resample",
+            metavar="nearest",
+            help="Put predictions on the grid of their reference, where they lie on another.",
+        ),
+    ] = _REFUSE,
+    verify: Annotated[
+        str | None,
+        typer.Option(
+            "--verify", metavar="medpy", help="Compute it again with MedPy; say how far that is."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
+    threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Compare predictions with references, label by label."""
+    from medseg.evaluation import Rules
+
+    if verify not in (None, "medpy"):
+        raise ValueError(f"only medpy verifies, got {verify!r}")
     _require_new(output, overwrite)
+    rules = Rules(
+        tolerance,
+        ignore,
+        cast("Empty", empty),
+        cast("Missing", missing),
+        cast("Resample", resample),
+    )
     scores = medseg.evaluate_cases(
         predictions,
         references,
         metric or medseg.DEFAULT_METRICS,
         _regions(region or []) or None,
-        tolerance_mm=tolerance,
+        rules=rules,
     )
     if output is not None:
         for name in _FILES:
             scores.save(output / name)
     _show(scores)
+    if verify:
+        _verify(scores, rules)
     if scores.failures:
         for case, why in scores.failures.items():
             typer.echo(f"medseg: {case} was not scored: {why}", err=True)
@@ -83,7 +139,7 @@ def _regions(texts: list[str]) -> dict[str, tuple[int, ...]]:
     for text in texts:
         name, _, labels = text.partition("=")
         parts = [part.strip() for part in labels.split(",")]
-        if not name or not all(part.isdigit() for part in parts):
+        if not name or not all(part.isdecimal() for part in parts):
             raise ValueError(f"a region is NAME=LABEL,LABEL,..., as whole=1,2,3; got {text!r}")
         if name in regions:
             raise ValueError(f"the region {name!r} is given twice")
@@ -91,7 +147,16 @@ def _regions(texts: list[str]) -> dict[str, tuple[int, ...]]:
     return regions
 
 
-def _show(scores: medseg.Scores) -> None:
+def _verify(scores: Scores, rules: Rules) -> None:
+    from medseg.evaluation.verifying import verify_with_medpy
+    from medseg.metrics import find_metric
+
+    for metric, difference in verify_with_medpy(scores, rules).items():
+        unit = find_metric(metric).unit
+        typer.echo(f"{metric}: at most {difference:.3g}{_suffix(unit)} from MedPy")
+
+
+def _show(scores: Scores) -> None:
     from rich.console import Console
 
     # In a file or a pipe, no cell is cut to the width of a terminal.
@@ -99,7 +164,7 @@ def _show(scores: medseg.Scores) -> None:
     console.print(_table(scores))
 
 
-def _table(scores: medseg.Scores) -> Table:
+def _table(scores: Scores) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -108,20 +173,27 @@ def _table(scores: medseg.Scores) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("label", "name", "metric", "unit"):
         table.add_column(heading)
-    for heading in ("mean ± sd", "median", "scored", "missed", "spurious", "both empty"):
+    for heading in ("mean ± sd", "95 % interval", "median"):
+        table.add_column(heading, justify="right")
+    for heading in ("scored", "missed", "spurious", "both empty"):
         table.add_column(heading, justify="right")
     for row in scores.summary():
-        unit = find_metric(row.metric).unit
+        interval = "-" if isnan(row.low) else f"{_number(row.low)} to {_number(row.high)}"
         table.add_row(
             str(row.label),
             row.name,
             row.metric,
-            "" if unit == "1" else unit,
+            _suffix(find_metric(row.metric).unit).strip(),
             _number(row.mean) + ("" if isnan(row.sd) else f" ± {_number(row.sd)}"),
+            interval,
             _number(row.median),
             *(str(n) for n in (row.scored, row.missed, row.spurious, row.both_empty)),
         )
     return table
+
+
+def _suffix(unit: str) -> str:
+    return "" if unit == "1" else f" {unit}"
 
 
 def _number(value: float) -> str:

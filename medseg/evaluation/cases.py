@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from medseg.cohort import in_one_line, mendable
 from medseg.dataset import Dataset
-from medseg.dataset.layouts import volumes_in
-from medseg.device import available_threads
-from medseg.evaluation.scores import Scores
-from medseg.evaluation.scoring import DEFAULT_METRICS, evaluate
+from medseg.device import computing_threads
+from medseg.evaluation.matching import Match, matches
+from medseg.evaluation.records import Counts, Record, confused
+from medseg.evaluation.rules import Rules
+from medseg.evaluation.scores import Score, Scores
+from medseg.evaluation.scoring import DEFAULT_METRICS, Compared
 from medseg.io import PathLike, read_labels, stem_of
-from medseg.metrics import find_metric
+from medseg.metrics import Metric, Pair, find_metric
 from medseg.progress import progress
+from medseg.volume import Labels
 
-log = logging.getLogger("medseg")
+_PLAIN = Rules()
 
 
 def evaluate_cases(
@@ -28,101 +32,61 @@ def evaluate_cases(
     regions: Mapping[str, Iterable[int]] | None = None,
     *,
     names: Mapping[int, str] | None = None,
-    tolerance_mm: float = 1.0,
+    rules: Rules = _PLAIN,
 ) -> Scores:
     """Score each prediction against the reference of the same name, several at a time.
 
     One of several cases that can't be scored (a damaged file, another grid) does not keep the
-    others from being scored; it is found in `Scores.failures`.
+    others from being scored; it is found in `Scores.failures`. A label that any case has gets
+    a row in each.
 
     Parameters
     ----------
-    predictions : path
-        A folder of label maps, or one file.
-    references : path
-        A folder of label maps with the same names, or a data set, whose label names and
-        regions are then used; or one file.
-    metrics, regions, tolerance_mm
+    predictions, references : path
+        Two folders of label maps with the same names, or two files. Either may be a data set:
+        its annotations then, with its label names and regions.
+    metrics, regions, rules
         As for `evaluate`.
     names : mapping of int to str, optional
         What the labels stand for; those named are scored even where no case has them.
 
+    Returns
+    -------
+    Scores
+        Its `records` know the files and the voxels of each case.
+
     Raises
     ------
     FileNotFoundError
-        If the prediction of any reference is missing; all of them are named.
+        If the prediction of any reference is missing and the rules refuse that; all of them
+        are named.
     ValueError
         If there is nothing to score, no such metric, or of two files, what `evaluate` refuses.
     """
-    chosen = tuple(find_metric(name, tolerance_mm).name for name in metrics)
+    chosen = tuple(find_metric(name, rules.tolerance_mm) for name in metrics)
     predicted, known = Path(predictions), Path(references)
-    if predicted.is_file() and known.is_file() and not Dataset.recognises(known):
-        labels = read_labels(predicted), read_labels(known, names)
-        return evaluate(*labels, stem_of(known), chosen, regions)
-    found, named, made_of = _references(known)
-    matched = {
-        case: (prediction, found[case])
-        for case, prediction in _predictions(predicted, list(found)).items()
-    }
-    fixed = {name: tuple(members) for name, members in (regions or made_of).items()}
-    score = partial(_score, metrics=chosen, regions=fixed, names=names or named)
-    return _in_threads(score, matched)
+    fixed = {name: tuple(members) for name, members in (regions or {}).items()}
+    if predicted.is_file() and known.is_file() and not _are_data_sets(predicted, known):
+        study = _Study(chosen, fixed, names or {}, rules)
+        return study.score(stem_of(known), Match(predicted, known))
+    found = matches(predicted, known, rules.missing)
+    study = _Study(chosen, fixed or found.regions, names or found.names, rules)
+    return study.completed(_in_threads(study.score, found.files))
 
 
-def _references(
-    path: Path,
-) -> tuple[dict[str, Path], Mapping[int, str], Mapping[str, Iterable[int]]]:
-    """Label map of each case, and the names and the regions of their labels."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
-    if Dataset.recognises(path):
-        dataset = Dataset.read(path)
-        found = {case.name: case.reference for case in dataset.cases if case.reference is not None}
-        names, regions = dataset.names, dataset.regions
-    else:
-        found, names, regions = _label_maps(path), {}, {}
-    if not found:
-        raise ValueError(f"{path} holds no label map that medseg reads")
-    return found, names, regions
+def _are_data_sets(*paths: Path) -> bool:
+    return any(map(Dataset.recognises, paths))
 
 
-def _predictions(path: Path, cases: list[str]) -> dict[str, Path]:
-    """Predicted label map of each of the cases, in their order."""
-    found = _label_maps(path)
-    if missing := [case for case in cases if case not in found]:
-        raise FileNotFoundError(
-            f"{path} has no prediction for {len(missing)} of {len(cases)} references: "
-            f"{', '.join(missing)}; predict them, or leave their references out"
-        )
-    if extra := sorted(found.keys() - set(cases)):
-        log.warning("not scored, as they have no reference: %s", ", ".join(extra))
-    return {case: found[case] for case in cases}
-
-
-def _label_maps(folder: Path) -> dict[str, Path]:
-    if not folder.exists():
-        raise FileNotFoundError(f"{folder} does not exist")
-    if not folder.is_dir():
-        raise ValueError(f"expected two folders or two files, got one of each; {folder} is a file")
-    found: dict[str, Path] = {}
-    for file in volumes_in(folder):
-        if (case := stem_of(file)) in found:
-            raise ValueError(f"{folder} has two files of {case}: {found[case].name}, {file.name}")
-        found[case] = file
-    return found
-
-
-def _in_threads(
-    score: Callable[[str, Path, Path], Scores], matched: Mapping[str, tuple[Path, Path]]
-) -> Scores:
+def _in_threads(score: Callable[[str, Match], Scores], matched: Mapping[str, Match]) -> Scores:
     def attempt(case: str) -> Scores:
         try:
-            return score(case, *matched[case])
+            return score(case, matched[case])
         except mendable() as error:
             return Scores(failures={case: in_one_line(error)})
 
     done: list[Scores] = []
-    workers = min(available_threads(), len(matched))
+    workers = min(computing_threads(), len(matched))
     with ThreadPoolExecutor(workers) as pool, progress("evaluate") as bar:
         for case, scores in zip(matched, pool.map(attempt, matched), strict=True):
             done.append(scores)
@@ -130,17 +94,59 @@ def _in_threads(
     return Scores(
         tuple(row for scores in done for row in scores.rows),
         {case: why for scores in done for case, why in scores.failures.items()},
+        {case: record for scores in done for case, record in scores.records.items()},
     )
 
 
-def _score(
-    case: str,
-    prediction: Path,
-    reference: Path,
-    *,
-    metrics: tuple[str, ...],
-    regions: Mapping[str, tuple[int, ...]],
-    names: Mapping[int, str],
-) -> Scores:
-    predicted, known = read_labels(prediction), read_labels(reference, names)
-    return evaluate(predicted, known, case, metrics, regions)
+@dataclass(frozen=True)
+class _Study:
+    """What all cases have in common."""
+
+    metrics: tuple[Metric, ...]
+    regions: Mapping[str, tuple[int, ...]]
+    names: Mapping[int, str]
+    rules: Rules
+
+    def score(self, case: str, match: Match) -> Scores:
+        """Scores of one case, and its record."""
+        reference = read_labels(match.reference, self.names)
+        rules = self.rules
+        if match.prediction is None:
+            nothing = np.zeros(reference.grid.shape, np.uint8)
+            predicted, rules = Labels(nothing, reference.grid), replace(rules, empty="worst")
+        else:
+            predicted = read_labels(match.prediction)
+        compared = Compared.of(predicted, reference, self.regions, rules)
+        counts = {
+            label: Counts.of(self._members(label), pair) for label, pair in compared.pairs.items()
+        }
+        voxels = next((pair.total for pair in compared.pairs.values()), reference.array.size)
+        confusion = confused(compared.predicted, compared.reference)
+        record = Record(match.prediction, match.reference, voxels, counts, confusion)
+        return Scores(tuple(compared.rows(case, self.metrics)), records={case: record})
+
+    def completed(self, scores: Scores) -> Scores:
+        """The same with a row of each label in each case, as some case has it."""
+        names = {row.label: row.name for row in scores.rows}
+        # Where neither side has anything, no metric minds how large the image is.
+        nothing = Pair.from_masks(np.zeros((1, 1, 1)), np.zeros((1, 1, 1)))
+        rows, records = list(scores.rows), dict(scores.records)
+        for case, record in scores.records.items():
+            absent = [label for label in scores.labels if label not in record.counts]
+            rows += [
+                Score(case, label, names[label], m.name, m.compute(nothing), nothing.status)
+                for label in absent
+                for m in dict.fromkeys(self.metrics)
+            ]
+            more = {label: Counts(self._members(label), 0, 0, 0, record.voxels) for label in absent}
+            all_counts = {**record.counts, **more}
+            in_order = {label: all_counts[label] for label in scores.labels}
+            records[case] = replace(record, counts=in_order)
+        cases, labels = (
+            {name: place for place, name in enumerate(names)} for names in (records, scores.labels)
+        )
+        rows.sort(key=lambda row: (cases[row.case], labels[row.label]))
+        return Scores(tuple(rows), scores.failures, records)
+
+    def _members(self, label: int | str) -> tuple[int, ...]:
+        return (label,) if isinstance(label, int) else self.regions[label]

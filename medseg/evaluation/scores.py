@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from io import StringIO
-from math import isfinite, isnan, nan
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import isfinite, nan
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING
 
-from medseg.evaluation.summary import Summary
+from medseg.evaluation import saving
+from medseg.evaluation.summary import Bootstrap, Summary, summarise
 from medseg.io import PathLike, replace_file
-from medseg.metrics import Status, describe_metric, find_metric
+from medseg.metrics import Status
+
+if TYPE_CHECKING:
+    from medseg.evaluation.records import Record
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,6 @@ class Score:
     status: Status
 
 
-_COLUMNS = [column.name for column in fields(Score)]
-
-
 @dataclass(frozen=True)
 class Scores:
     """Rows of numbers, which `+` joins.
@@ -55,10 +53,13 @@ class Scores:
     rows : tuple of Score
     failures : mapping of str to str
         Cases that could not be scored, and why.
+    records : mapping of str to Record
+        What `evaluate_cases` knows of each case beside its scores: its files, its voxels.
     """
 
     rows: tuple[Score, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
+    records: Mapping[str, Record] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Score]:
         return iter(self.rows)
@@ -67,7 +68,11 @@ class Scores:
         return len(self.rows)
 
     def __add__(self, other: Scores) -> Scores:
-        return Scores(self.rows + other.rows, {**self.failures, **other.failures})
+        return Scores(
+            self.rows + other.rows,
+            {**self.failures, **other.failures},
+            {**self.records, **other.records},
+        )
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -80,6 +85,11 @@ class Scores:
         found = dict.fromkeys(row.label for row in self.rows)
         numbers = sorted(label for label in found if isinstance(label, int))
         return (*numbers, *(label for label in found if isinstance(label, str)))
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """Names of the cases, in the order in which they come."""
+        return tuple(dict.fromkeys(row.case for row in self.rows))
 
     def mean(self, metric: str, label: int | str | None = None) -> float:
         """Mean of the finite values of a metric, over all cases and labels, or of one label.
@@ -103,40 +113,33 @@ class Scores:
         ]
         return sum(values) / len(values) if values else nan
 
-    def summary(self) -> tuple[Summary, ...]:
-        """For each label and metric, what its scores say together."""
-        groups: dict[tuple[int | str, str], list[Score]] = {
-            (label, metric): [] for label in self.labels for metric in self.metrics
-        }
-        for row in self.rows:
-            groups[row.label, row.metric].append(row)
-        return tuple(
-            Summary.of(
-                label,
-                next((row.name for row in rows if row.name), ""),
-                metric,
-                [row.value for row in rows],
-                [row.status for row in rows],
-            )
-            for (label, metric), rows in groups.items()
-            if rows
-        )
+    def summary(self, bootstrap: Bootstrap = Bootstrap()) -> tuple[Summary, ...]:  # noqa: B008
+        """For each label and metric, what its scores say together.
+
+        Raises
+        ------
+        ValueError
+            If a case has a metric of a label twice.
+        """
+        return summarise(self.rows, self.labels, self.metrics, bootstrap)
 
     def save(self, path: PathLike) -> None:
-        """Write the rows as CSV, or the summary, the rows and the failures as JSON.
+        """Write the rows as CSV, or the summary and all else as JSON; the suffix decides.
 
-        The suffix decides. What is no number is an empty cell, null in JSON; what is
-        infinite is `inf`, null in JSON, where the status says why.
+        The CSV has a line for each label of each case and a column for each metric: `inf` is
+        infinite, `nan` not defined, and an empty cell was not asked for. The JSON has null
+        for whatever is not finite; its keys `metric_per_case`, `mean` and `foreground_mean`
+        are those of nnU-Net and stand there if `records` tell the counts.
         """
         file = Path(path)
         suffix = file.suffix.lower()
         if suffix not in (".csv", ".json"):
             raise ValueError(f"scores are written as .csv or .json, got {file}")
-        replace_file(file, self._csv() if suffix == ".csv" else self._json())
+        replace_file(file, saving.csv_of(self) if suffix == ".csv" else saving.json_of(self))
 
     @classmethod
     def read(cls, path: PathLike) -> Scores:
-        """Read the rows back from a CSV file that `save` wrote; it holds no failures.
+        """Read the rows back from a CSV file that `save` wrote; it holds nothing else.
 
         Raises
         ------
@@ -145,63 +148,4 @@ class Scores:
         ValueError
             If it holds something else.
         """
-        file = Path(path)
-        with file.open(newline="", encoding="utf-8") as stream:
-            lines = csv.reader(stream)
-            if (header := next(lines, [])) != _COLUMNS:
-                raise ValueError(f"{file} needs the header {','.join(_COLUMNS)}, got {header}")
-            return cls(tuple(_row(file, cells) for cells in lines))
-
-    def _csv(self) -> str:
-        text = StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for row in self.rows:
-            value = "" if isnan(row.value) else repr(row.value)
-            writer.writerow([row.case, row.label, row.name, row.metric, value, row.status])
-        return text.getvalue()
-
-    def _json(self) -> str:
-        content = {
-            "metrics": {name: _definition(name) for name in self.metrics},
-            "summary": _plain(self.summary()),
-            "failures": dict(self.failures),
-            "scores": _plain(self.rows),
-        }
-        return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _row(file: Path, cells: list[str]) -> Score:
-    try:
-        case, label, name, metric, value, status = cells
-        if status not in get_args(Status):
-            raise ValueError(f"a status is {', '.join(get_args(Status))}, got {status!r}")
-        return Score(
-            case,
-            int(label) if label.isdigit() else label,
-            name,
-            metric,
-            float(value) if value else nan,
-            cast(Status, status),
-        )
-    except ValueError as error:
-        raise ValueError(f"{file} holds the row {','.join(cells)}: {error}") from error
-
-
-def _definition(name: str) -> dict[str, Any]:
-    metric = find_metric(name)
-    return {
-        "summary": describe_metric(name),
-        "unit": metric.unit,
-        "higher_is_better": metric.higher_is_better,
-    }
-
-
-def _plain(rows: Iterable[Score | Summary]) -> list[dict[str, Any]]:
-    return [
-        {
-            key: None if isinstance(value, float) and not isfinite(value) else value
-            for key, value in asdict(row).items()
-        }
-        for row in rows
-    ]
+        return cls(tuple(Score(*cells) for cells in saving.cells_of(Path(path))))

@@ -93,17 +93,17 @@ class Grid:
         return bool(np.abs(moved - corners).max() <= tolerance)
 
 
-def require_match(first: Grid, second: Grid, what: str) -> None:
-    """Raise ValueError unless both grids agree; `what` names the second in the message."""
+def require_match(first: Grid, second: Grid, what: str, than: str = "the image") -> None:
+    """Raise ValueError unless both agree; the message calls the second `what`, the first `than`."""
     if first.matches(second):
         return
     if (first.shape, first.spacing) == (second.shape, second.spacing):
         raise ValueError(
-            f"{what} lies elsewhere in the world than the image: origin "
+            f"{what} lies elsewhere in the world than {than}: origin "
             f"{_origin(second)} mm against {_origin(first)} mm, or turned; resample it first"
         )
     raise ValueError(
-        f"{what} lies on another grid than the image: shape {second.shape}, spacing "
+        f"{what} lies on another grid than {than}: shape {second.shape}, spacing "
         f"{second.spacing} mm against {first.shape}, {first.spacing} mm; resample it first"
     )
 

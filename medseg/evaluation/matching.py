@@ -1,0 +1,83 @@
+"""Which prediction belongs to which reference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medseg.dataset import Dataset
+from medseg.dataset.layouts import by_stem, volumes_in
+from medseg.evaluation.rules import Missing
+
+log = logging.getLogger("medseg")
+
+
+@dataclass(frozen=True)
+class Match:
+    """Files of one case; None is a prediction that is missing and taken for empty."""
+
+    prediction: Path | None
+    reference: Path
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Files of all cases by name, and what their labels and regions are called."""
+
+    files: Mapping[str, Match]
+    names: Mapping[int, str]
+    regions: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class _LabelMaps:
+    """Files by case, and what a data set says of their labels."""
+
+    files: Mapping[str, Path]
+    names: Mapping[int, str] = field(default_factory=dict)
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def matches(predictions: Path, references: Path, missing: Missing = "refuse") -> Matches:
+    """Files of the same name in two folders or data sets.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of the two does not exist, or a prediction is missing and that is refused.
+    ValueError
+        If there is nothing to score, or a folder has two files of one name.
+    """
+    known, found = _label_maps(references), _label_maps(predictions)
+    if not known.files:
+        raise ValueError(f"{references} holds no label map that medseg reads")
+    absent = [case for case in known.files if case not in found.files]
+    said = f"{predictions} has no prediction for {len(absent)} of {len(known.files)} references"
+    if absent and (missing == "refuse" or len(absent) == len(known.files)):
+        raise FileNotFoundError(
+            f"{said}: {', '.join(absent)}; predict them, leave their references out, or score "
+            "some that are missing as worst (--missing worst)"
+        )
+    if absent:
+        log.warning("%s, scored as worst: %s", said, ", ".join(absent))
+    if extra := sorted(found.files.keys() - known.files.keys()):
+        log.warning("not scored, as they have no reference: %s", ", ".join(extra))
+    return Matches(
+        {case: Match(found.files.get(case), file) for case, file in known.files.items()},
+        known.names or found.names,
+        known.regions or found.regions,
+    )
+
+
+def _label_maps(path: Path) -> _LabelMaps:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if Dataset.recognises(path):
+        dataset = Dataset.read(path)
+        files = {case.name: case.reference for case in dataset.cases if case.reference is not None}
+        return _LabelMaps(files, dataset.names, dataset.regions)
+    if not path.is_dir():
+        raise ValueError(f"expected two folders or two files, got one of each; {path} is a file")
+    return _LabelMaps(by_stem(volumes_in(path)))
