@@ -1,12 +1,22 @@
 """DICOM series, drawn by SimpleITK."""
 
-from collections.abc import Collection, Mapping
+import locale
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from medseg.volume import Image
+
+
+@contextmanager
+def locale_kept() -> Iterator[None]:
+    """What writes DICOM leaves the process in the locale C, where text files are ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 def write_series(
@@ -41,5 +51,6 @@ def write_series(
         for tag, value in fields.items():
             one.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{number}-{(7 * k) % 11:02d}-{k}.dcm"))
-        writer.Execute(one)
+        with locale_kept():
+            writer.Execute(one)
     return folder

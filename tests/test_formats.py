@@ -1,12 +1,13 @@
 """Formats beside NIfTI: what is written is read, where other programs put it."""
 
+import locale
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from dicoms import write_series
+from dicoms import locale_kept, write_series
 from drawn import oblique_affine, sheared_affine, some_image, some_labels
 from PIL import Image as pillow  # noqa: N813
 
@@ -437,12 +438,14 @@ def test_a_truncated_slice_is_named(tmp_path: Path, scan: Image) -> None:
 def test_colours_and_frames_of_dicom_are_refused(tmp_path: Path) -> None:
     (tmp_path / "rgb").mkdir()
     colours = sitk.GetImageFromArray(np.zeros((1, 4, 5, 3), np.uint8), isVector=True)
-    sitk.WriteImage(colours, tmp_path / "rgb" / "i.dcm")
+    with locale_kept():
+        sitk.WriteImage(colours, tmp_path / "rgb" / "i.dcm")
     with pytest.raises(ValueError, match="is in colours"):
         read_image(tmp_path / "rgb")
     (tmp_path / "frames").mkdir()
     frames = sitk.GetImageFromArray(np.zeros((3, 4, 5), np.uint8))
-    sitk.WriteImage(frames, tmp_path / "frames" / "i.dcm")
+    with locale_kept():
+        sitk.WriteImage(frames, tmp_path / "frames" / "i.dcm")
     with pytest.raises(ValueError, match="holds 3 frames"):
         read_image(tmp_path / "frames")
 
@@ -451,6 +454,17 @@ def test_one_file_of_dicom_is_one_slice(tmp_path: Path, scan: Image) -> None:
     folder = write_series(tmp_path / "scan", scan)
     image = read_image(folder / "1-00-0.dcm")
     np.testing.assert_array_equal(image.array, scan.array[..., :1])
+
+
+def test_reading_dicom_leaves_the_locale_alone(tmp_path: Path, scan: Image) -> None:
+    folder = write_series(tmp_path / "scan", scan)
+    before = locale.setlocale(locale.LC_ALL)
+    read_image(folder)
+    file = sorted(folder.iterdir())[2]
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=file.name):
+        read_image(folder)
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 def test_a_series_is_not_chosen_in_a_file(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from dicoms import write_series
+from drawn import some_image
 from test_dataset import DRAWN, csv, decathlon, nnunet, volume
 
 from medseg import Case
@@ -115,6 +117,37 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         find_cases(tmp_path / "nowhere.nii")
 
 
+def test_a_folder_of_slices_is_one_case(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "head scan", some_image())
+    (case,) = find_cases(folder)
+    assert (case.name, case.channels) == ("head scan", (folder,))
+    assert case.image().grid.shape == (4, 5, 6)
+
+
+def test_a_data_set_comes_before_slices_and_slices_before_images(tmp_path: Path) -> None:
+    decathlon(tmp_path)
+    write_series(tmp_path, some_image())
+    assert names(find_cases(tmp_path, 2)) == ["a", "b"]
+    volume(write_series(tmp_path / "mixed", some_image()) / "image.nii")
+    assert names(find_cases(tmp_path / "mixed")) == ["mixed"]
+
+
+def test_the_series_of_a_folder_is_chosen(tmp_path: Path) -> None:
+    for number in (3, 8):
+        write_series(tmp_path / "scans", some_image((4, 5, number)), number=number)
+    (case,) = find_cases(tmp_path / "scans", series="8")
+    assert case.image().grid.shape == (4, 5, 8)
+    volume(tmp_path / "image.nii")
+    with pytest.raises(ValueError, match="a series is chosen in a DICOM folder"):
+        find_cases(tmp_path / "image.nii", series="8")
+
+
+def test_folders_in_a_folder_are_named(tmp_path: Path) -> None:
+    write_series(tmp_path / "study" / "flair", some_image())
+    with pytest.raises(ValueError, match="name one of the folders in it: flair"):
+        find_cases(tmp_path / "study")
+
+
 def test_two_inputs_of_one_name_are_refused(folder: Path) -> None:
     volume(folder / "more" / "a.nii")
     with pytest.raises(ValueError, match="two inputs are called a, and outputs are named after"):
@@ -147,6 +180,16 @@ def test_a_folder_gets_a_file_a_case(folder: Path, tmp_path: Path) -> None:
 def test_one_case_may_go_into_a_file(folder: Path, tmp_path: Path, name: str) -> None:
     place = place_outputs(find_cases(folder / "a.nii.gz"), tmp_path / name)
     assert place("a") == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [("a.png", "a.png"), ("a.JPG", "a.png"), ("a.tiff", "a.tif"), ("a.nrrd", "a.nii.gz")],
+)
+def test_in_a_folder_pictures_give_pictures(tmp_path: Path, name: str, output: str) -> None:
+    (tmp_path / name).touch()
+    place = place_outputs(find_cases(tmp_path / name), tmp_path / "out")
+    assert place("a") == tmp_path / "out" / output
 
 
 def test_several_cases_do_not_go_into_a_file(folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import errno
 import gzip
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,6 +164,23 @@ def test_spacing_of_zero_without_an_sform_is_refused(tmp_path: Path, capsys: Cap
     file = patched(stored(tmp_path / "i.nii", two_parts()), "<2h", 252, 1, 0)  # the qform alone
     patched(file, "<3f", 80, 1, 0, 1)  # pixdim
     assert "0 mm" in refusal(capsys, file)
+
+
+def test_a_code_that_nifti_does_not_have_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    file = patched(stored(tmp_path / "i.nii", two_parts()), "<h", 254, 77)
+    assert "sform and qform codes (77, 0), expected 0 to 5" in refusal(capsys, file)
+
+
+def test_what_nibabel_mends_is_said_by_info_and_by_nothing_else(tmp_path: Path) -> None:
+    file = patched(stored(tmp_path / "i.nii", two_parts()), "<f", 80, -1)
+    main = "import medseg.cli; medseg.cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", main, "info", str(file)], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert "in its header, pixdim[1,2,3] should be positive" in done.stdout
+    healthy = stored(tmp_path / "j.nii", two_parts())
+    assert not [line for line in info(healthy).odd if "header" in line]
 
 
 def test_of_two_forms_the_sform_counts_and_info_says_so(tmp_path: Path, capsys: Capture) -> None:

@@ -8,6 +8,7 @@ import pytest
 from medseg.classical import METHODS
 from medseg.cleanup import CLEANUPS
 from medseg.filters import FILTERS
+from medseg.io import READERS
 from medseg.learning import AUGMENTATIONS, LOSSES
 from medseg.metrics import METRICS
 from medseg.networks import NETWORKS
@@ -24,6 +25,7 @@ REGISTRIES = {
     "sampler": SAMPLERS,
     "augmentation": AUGMENTATIONS,
     "metric": METRICS,
+    "format": READERS,
 }
 
 

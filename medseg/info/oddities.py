@@ -90,9 +90,13 @@ def _odd_header(path: Path, grid: Grid) -> list[str]:
     suffix = "" if path.is_dir() else suffix_of(path)
     if suffix not in (".nii", ".nii.gz", ".hdr", ".img"):
         return []
-    from medseg.io.nifti import header_of
+    from medseg.io.nifti import header_of, mended_of
 
     header = header_of(path)
+    return [f"in its header, {line}" for line in mended_of(path)] + _odd_forms(header, grid)
+
+
+def _odd_forms(header: Any, grid: Grid) -> list[str]:
     if "sform_code" not in header:
         return ["Analyze does not say which side is left; it is taken as ITK and SPM take it"]
     codes = int(header["sform_code"]), int(header["qform_code"])

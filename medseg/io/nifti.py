@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from io import BytesIO
 from math import prod
@@ -18,6 +19,9 @@ from medseg.volume.exchange import channels_of_nibabel, stored_of_nibabel
 if TYPE_CHECKING:
     import nibabel as nib
 
+# nibabel logs how it mends a header; `medseg info` says that, and what matters is an error.
+_LOG = logging.getLogger("nibabel.global")
+_LARGEST_CODE = 5
 # Of a file that may be compressed, bytes that hold the header.
 _ENOUGH, _LONGEST_HEADER = 4096, 540
 # The first number of a file, in either byte order, is the size of its header: 348 or 540.
@@ -51,13 +55,14 @@ def load(path: Path) -> nib.Nifti1Image:
     """
     import nibabel as nib
 
+    _LOG.setLevel(logging.CRITICAL)
     content = _content(path)
     kind = nib.Nifti2Image if content[:4] in _FIRST_OF_2 else nib.Nifti1Image
     try:
         image = kind.from_bytes(content)
     except Exception as error:  # nibabel's readers raise whatever their parts raise
         raise ValueError(f"{path} is no NIfTI image: {error}") from error
-    _require_spacing(path, content, image)
+    _require_place(path, content, image)
     _require_whole(path, image, len(content))
     return image
 
@@ -67,6 +72,7 @@ def load_pair(path: Path) -> Any:
     import nibabel as nib
     from nibabel.fileholders import FileHolder
 
+    _LOG.setLevel(logging.CRITICAL)
     header, voxels = _beside(path, ".hdr"), _beside(path, ".img")
     first = _content(header)
     kind: Any = nib.Nifti2Pair if first[:4] in _FIRST_OF_2 else nib.Nifti1Pair
@@ -81,7 +87,7 @@ def load_pair(path: Path) -> Any:
         image = kind.from_file_map(holders)
     except Exception as error:  # as above
         raise ValueError(f"{header} is no header of NIfTI or Analyze: {error}") from error
-    _require_spacing(header, first, image)
+    _require_place(header, first, image)
     _require_whole(voxels, image, len(content))
     return image
 
@@ -96,6 +102,13 @@ def header_of(path: Path) -> Any:
     return _unmended(content)
 
 
+def mended_of(path: Path) -> list[str]:
+    """What nibabel mends in the header of a file, a line each."""
+    header = header_of(path)
+    report = header.diagnose_binaryblock(header.binaryblock, header.endianness)
+    return [line.strip() for line in str(report).splitlines() if line.strip()]
+
+
 def _unmended(content: bytes) -> Any:
     """Header as it stands in the file; nibabel would mend what is wrong with it."""
     import nibabel as nib
@@ -106,11 +119,22 @@ def _unmended(content: bytes) -> Any:
     return kind(content[:348], check=False)
 
 
-def _require_spacing(path: Path, content: bytes, image: Any) -> None:
-    """Refuse a spacing of 0, of which nibabel makes 1, unless an sform says what it is."""
+def _require_place(path: Path, content: bytes, image: Any) -> None:
+    """Refuse what nibabel would mend by a guess that moves voxels.
+
+    A spacing of 0, of which it makes 1, unless an sform says what it is; a code of a form that
+    there is not, whose form it drops.
+    """
     header = _unmended(content)
-    if "sform_code" in header and int(header["sform_code"]) > 0:
-        return
+    if "sform_code" in header:
+        codes = int(header["sform_code"]), int(header["qform_code"])
+        if not all(0 <= code <= _LARGEST_CODE for code in codes):
+            raise ValueError(
+                f"{path} has the sform and qform codes {codes}, expected 0 to {_LARGEST_CODE}; "
+                "repair its header"
+            )
+        if codes[0] > 0:
+            return
     sizes = [int(size) for size in image.shape[:3]]
     zooms = [float(mm) for mm in header["pixdim"][1 : 1 + len(sizes)]]
     if any(mm == 0 and size > 1 for mm, size in zip(zooms, sizes, strict=True)):
@@ -146,7 +170,7 @@ def _require_whole(path: Path, image: Any, size: int) -> None:
     proxy: Any = image.dataobj
     voxels = prod(int(length) for length in proxy.shape)
     needed = int(proxy.offset) + voxels * int(proxy.dtype.itemsize)
-    if needed > size or voxels < 1:
+    if needed > size or voxels < 1 or proxy.offset < 0:
         raise ValueError(
             f"{path} is truncated: its header speaks of {needed} bytes, the file has {size}"
         )
