@@ -18,6 +18,8 @@ def test_scores_three_methods_on_the_same_held_out_cases(tmp_path: Path) -> None
         written = medseg.read_labels(tmp_path / "demo" / name / "phantom_001.nii.gz")
         reference = medseg.read_labels(tmp_path / "demo/data/labelsTr/phantom_001.nii.gz")
         assert written.grid.matches(reference.grid)
+    pictures = sorted(path.name for path in (tmp_path / "demo" / "pictures").iterdir())
+    assert pictures[:2] == ["mosaic.png", "phantom_001.png"]  # no step was worth a line in the log
 
 
 def test_is_refused_where_something_is_and_clears_only_its_own(
@@ -25,6 +27,7 @@ def test_is_refused_where_something_is_and_clears_only_its_own(
 ) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     (tmp_path / "otsu").mkdir()
+    (tmp_path / "pictures").mkdir()
     with pytest.raises(SystemExit) as stop:
         main(["demo", str(tmp_path)])
     assert stop.value.code == 2

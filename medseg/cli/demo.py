@@ -22,7 +22,7 @@ def demo(
     ),
     minutes: Annotated[
         float, typer.Option(metavar="M", help="Wall time of the training of the U-Net.")
-    ] = 1.5,
+    ] = 2,
     cases: Annotated[int, typer.Option(metavar="N", help="Heads to draw.")] = 20,
     seed: Annotated[int, typer.Option(metavar="N", help="Another one, another cohort.")] = 0,
     overwrite: Overwrite = False,
@@ -31,19 +31,18 @@ def demo(
 ) -> None:
     """Draw heads with a lesion, train a U-Net, and score it beside two classical methods."""
     from medseg import demo as study
-    from medseg.learning.run import Run
-    from medseg.pictures import draw_curve
 
     if folder.exists() and any(folder.iterdir()):
         if not overwrite:
             raise FileExistsError(f"{folder} exists already; --overwrite replaces it")
         study.clear(folder)
     scores = study.demo(folder, minutes, seed, cases)
-    run = Run(folder / "run")
-    draw_curve(run.log, run.curve)
     _show(scores)
-    typer.echo(f"Data, predictions and the model are in {folder}, its training in {run.curve}.")
-    typer.echo(f"Next: medseg predict {run.folder} {folder}/data -o {folder}/again")
+    typer.echo(
+        f"Pictures of what each method found, and of the training, are in "
+        f"{study.picture_folder(folder)}; mosaic.png shows all. The rest is in {folder}."
+    )
+    typer.echo(f"Next: medseg predict {folder / 'run'} {folder / 'data'} -o {folder / 'again'}")
 
 
 def _show(scores: Mapping[str, Scores]) -> None:
