@@ -5,7 +5,13 @@ from __future__ import annotations
 from medseg.metrics.centreline import cldice
 from medseg.metrics.distances import Distances
 from medseg.metrics.metric import Metric
-from medseg.metrics.naming import METRICS, describe_metric, find_metric
+from medseg.metrics.naming import (
+    CALIBRATION,
+    METRICS,
+    PARTITION,
+    describe_metric,
+    find_metric,
+)
 from medseg.metrics.overlap import (
     accuracy,
     dice,
@@ -36,7 +42,9 @@ from medseg.metrics.surface import (
 )
 
 __all__ = [
+    "CALIBRATION",
     "METRICS",
+    "PARTITION",
     "Distances",
     "Masks",
     "Metric",

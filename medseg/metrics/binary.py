@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medseg.components import components
 from medseg.metrics.comparison import Comparison
 from medseg.metrics.distances import Distances
 from medseg.metrics.matching import assign
@@ -304,15 +305,21 @@ def _object_distances(
 
 def _matched(
     result: ArrayLike, reference: ArrayLike, connectivity: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], dict[int, int]]:
+) -> tuple[NDArray[np.integer], NDArray[np.integer], dict[int, int]]:
     """Objects of both, numbered from 1, and which of the reference has which of the result."""
-    from scipy import ndimage
-
-    masks = _masks(result, reference)
-    around = ndimage.generate_binary_structure(masks[0].ndim, connectivity)
-    first, second = (ndimage.label(mask, around)[0] for mask in masks)
+    first, second = (_objects(mask, connectivity) for mask in _masks(result, reference))
     inside = (first > 0) & (second > 0)
     overlaps: dict[int, list[int]] = {}
     for there, here in np.unique(np.stack([second[inside], first[inside]]), axis=1).T.tolist():
         overlaps.setdefault(there, []).append(here)
     return first, second, assign(overlaps)
+
+
+def _objects(mask: NDArray[np.uint8], connectivity: int) -> NDArray[np.integer]:
+    """Connected objects of a mask, numbered from 1 as they come in its rows."""
+    if mask.ndim <= 3:
+        return components(mask, min(max(connectivity, 1), 3))[0]
+    from scipy import ndimage
+
+    around = ndimage.generate_binary_structure(mask.ndim, connectivity)
+    return np.asarray(ndimage.label(mask, around)[0])

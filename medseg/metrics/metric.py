@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from medseg.metrics.pair import Pair
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A number for a pair, its unit and which way is better.
+class Metric(Generic[T]):
+    """A number for a comparison, its unit and which way is better.
 
     Parameters
     ----------
     name : str
-        As in `METRICS`, with the tolerance behind it where that is not the usual one.
-    compute : function of a Pair
+        As in its dict, with the parameter in it where that is not the usual one.
+    compute : function of a Pair, of a Partition or of a Reliability
         nan where it is not defined.
     unit : str
         "1", "mm" or "ml".
@@ -24,13 +25,14 @@ class Metric:
         None if the number alone is neither good nor bad.
     symmetric : bool
         Whether it stays the same when prediction and reference change places.
-    at : function of a tolerance in mm, optional
-        The same metric at another tolerance; None if it has none.
+    at : function of a number, optional
+        The same metric at another tolerance in mm, or of `PARTITION` at another IoU; None if it
+        has neither.
     """
 
     name: str
-    compute: Callable[[Pair], float]
+    compute: Callable[[T], float]
     unit: str
     higher_is_better: bool | None
     symmetric: bool
-    at: Callable[[float], Metric] | None = None
+    at: Callable[[float], Metric[T]] | None = None

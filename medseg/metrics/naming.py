@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from medseg.metrics.metric import Metric
 from medseg.metrics.surface import hd_at, hd_max_at
 from medseg.registry import Registry
 
-_OVERLAP, _SURFACE = "medseg.metrics.overlap", "medseg.metrics.surface"
+if TYPE_CHECKING:
+    from medseg.metrics.calibration import Reliability
+    from medseg.metrics.pair import Pair
+    from medseg.metrics.partition import Partition
 
-METRICS: Registry[Metric] = Registry(
+_OVERLAP, _SURFACE = "medseg.metrics.overlap", "medseg.metrics.surface"
+_PARTITION, _CALIBRATION = "medseg.metrics.partition", "medseg.metrics.calibration"
+
+METRICS: Registry[Metric[Pair]] = Registry(
     "metric",
     {
         "dice": (f"{_OVERLAP}:DICE", "twice the overlap over the sum of sizes"),
@@ -68,12 +75,44 @@ METRICS: Registry[Metric] = Registry(
     },
 )
 
+PARTITION: Registry[Metric[Partition]] = Registry(
+    "metric of partitions",
+    {
+        "lesion_precision": (
+            f"{_PARTITION}:LESION_PRECISION",
+            "share of predicted objects matched",
+        ),
+        "lesion_recall": (
+            f"{_PARTITION}:LESION_RECALL",
+            "share of annotated objects that are matched",
+        ),
+        "lesion_f1": (f"{_PARTITION}:LESION_F1", "twice the matches over all objects"),
+        "panoptic_quality": (
+            f"{_PARTITION}:PANOPTIC_QUALITY",
+            "sum of the IoU of matches over the mean number of objects",
+        ),
+        "v_rand": (f"{_PARTITION}:V_RAND", "F score of pairs of voxels in one object"),
+        "v_info": (f"{_PARTITION}:V_INFO", "mutual information over mean entropy"),
+    },
+)
+
+CALIBRATION: Registry[Metric[Reliability]] = Registry(
+    "metric of calibration",
+    {
+        "ece": (f"{_CALIBRATION}:ECE", "mean gap of confidence and frequency over voxels"),
+        "ace": (f"{_CALIBRATION}:ACE", "mean gap of confidence and frequency over bins"),
+        "mce": (f"{_CALIBRATION}:MCE", "largest gap of confidence and frequency of a bin"),
+        "brier": (f"{_CALIBRATION}:BRIER", "mean squared error of the probabilities"),
+        "nll": (f"{_CALIBRATION}:NLL", "mean negative log probability of the truth"),
+    },
+)
+
 _TOLERANCE = re.compile(r"(?P<family>.+)_(?P<mm>\d+(\.\d+)?(e[+-]?\d+)?)mm")
 _PERCENTILE = re.compile(r"hd(?P<percent>\d+(\.\d+)?)(?P<max>_max)?")
 
 
 @lru_cache(maxsize=256)
-def find_metric(name: str, tolerance_mm: float = 1.0) -> Metric:
+def find_metric(name: str, tolerance_mm: float = 1.0) -> Metric[Pair]:
     """Metric called `name`, where `nsd_2mm` is `nsd` at 2 mm and `hd99` is `hd95` at 99 %.
 
     Parameters

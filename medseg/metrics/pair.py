@@ -206,11 +206,12 @@ def border_distances(
 
     Of any number of axes, all of which count, even those of length 1.
     """
-    borders = _border(first, connectivity), _border(second, connectivity)
+    borders = border_of(first, connectivity), border_of(second, connectivity)
     return _to_border(borders[0], borders[1], spacing), _to_border(borders[1], borders[0], spacing)
 
 
-def _border(mask: NDArray[np.bool_], connectivity: int) -> NDArray[np.bool_]:
+def border_of(mask: NDArray[np.bool_], connectivity: int = 1) -> NDArray[np.bool_]:
+    """Voxels of a mask that have a neighbour outside it, or outside the grid."""
     from scipy import ndimage
 
     around = ndimage.generate_binary_structure(mask.ndim, connectivity)

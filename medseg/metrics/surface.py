@@ -104,22 +104,22 @@ def nsd_surfel(pair: Pair, tolerance_mm: float = 1.0) -> float:
     return within / (first.area + second.area)
 
 
-def nsd_at(tolerance_mm: float) -> Metric:
+def nsd_at(tolerance_mm: float) -> Metric[Pair]:
     """`nsd` at a tolerance in mm; its name says which, unless it is the usual 1 mm."""
     return _tolerant("nsd", nsd, nsd_at, tolerance_mm)
 
 
-def nsd_surfel_at(tolerance_mm: float) -> Metric:
+def nsd_surfel_at(tolerance_mm: float) -> Metric[Pair]:
     """`nsd_surfel` at a tolerance in mm; its name says which, unless it is the usual 1 mm."""
     return _tolerant("nsd_surfel", nsd_surfel, nsd_surfel_at, tolerance_mm)
 
 
-def hd_at(percent: float) -> Metric:
+def hd_at(percent: float) -> Metric[Pair]:
     """`hd_percentile` of so many percent, as `hd95`."""
     return _percentile("hd{}", hd_percentile, percent)
 
 
-def hd_max_at(percent: float) -> Metric:
+def hd_max_at(percent: float) -> Metric[Pair]:
     """`hd_percentile_max` of so many percent, as `hd95_max`."""
     return _percentile("hd{}_max", hd_percentile_max, percent)
 
@@ -134,9 +134,9 @@ def _directed(pair: Pair, measure: Callable[[Distances], float]) -> tuple[float,
 def _tolerant(
     name: str,
     compute: Callable[..., float],
-    at: Callable[[float], Metric],
+    at: Callable[[float], Metric[Pair]],
     tolerance_mm: float,
-) -> Metric:
+) -> Metric[Pair]:
     if not 0 <= tolerance_mm < inf:
         raise ValueError(f"a tolerance is a distance in mm, 0 or more, got {tolerance_mm}")
     said = name if tolerance_mm == 1 else f"{name}_{tolerance_mm:.12g}mm"
@@ -144,7 +144,7 @@ def _tolerant(
     return Metric(said, measured, "1", higher_is_better=True, symmetric=True, at=at)
 
 
-def _percentile(name: str, compute: Callable[..., float], percent: float) -> Metric:
+def _percentile(name: str, compute: Callable[..., float], percent: float) -> Metric[Pair]:
     if not 0 <= percent <= 100:
         raise ValueError(f"a percentile is between 0 and 100, got {percent:g}")
     said, measured = name.format(f"{percent:g}"), partial(compute, percent=percent)

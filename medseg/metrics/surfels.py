@@ -14,6 +14,7 @@ from math import hypot
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.distance import distance_to
 from medseg.metrics.distances import ROUNDING_MM
 
 
@@ -50,8 +51,8 @@ def surfels(
     areas = _areas(spacing)
     pieces = [(code > 0) & (code < len(areas) - 1) for code in codes]
     first, second = (
-        Surfels(_distances(pieces[side], pieces[1 - side], spacing), areas[code[pieces[side]]])
-        for side, code in enumerate(codes)
+        Surfels(distance_to(other, spacing)[own], areas[code[own]])
+        for code, own, other in zip(codes, pieces, pieces[::-1], strict=True)
     )
     return first, second
 
@@ -64,16 +65,6 @@ def _codes(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
         part = tuple(slice(c, c + size) for c, size in zip(corner, codes.shape, strict=True))
         codes |= padded[part].astype(np.intp) << bit
     return codes
-
-
-def _distances(
-    source: NDArray[np.bool_], target: NDArray[np.bool_], spacing: tuple[float, ...]
-) -> NDArray[np.float64]:
-    from scipy import ndimage
-
-    if not target.any():
-        return np.full(np.count_nonzero(source), np.inf)
-    return np.asarray(ndimage.distance_transform_edt(~target, sampling=spacing)[source])
 
 
 def _areas(spacing: tuple[float, ...]) -> NDArray[np.float64]:
