@@ -123,10 +123,10 @@ def in_one_line(error: BaseException) -> str:
     A file may have put anything into it, so what can't be printed is written out.
     """
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}"
-    if isinstance(error, MemoryError) and not str(error):
-        return "not enough memory"
-    line = " ".join(str(error).split())
+        text = f"{error.filename}: {error.strerror.lower()}"
+    else:
+        text = str(error) or ("not enough memory" if isinstance(error, MemoryError) else "")
+    line = " ".join(text.split())
     if len(line) > _LONGEST_LINE:
         line = f"{line[: _LONGEST_LINE - _KEPT_END]} ... {line[-_KEPT_END:]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

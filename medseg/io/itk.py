@@ -29,6 +29,7 @@ _ENCODINGS = {
 _LONGEST_HEADER = 1 << 20
 # NrrdIO complains of a line in a buffer of fixed size, and longer ones end the process.
 _LONGEST_LINE = 500
+_MOST_AXES = 4
 
 
 class _Voxels(NamedTuple):
@@ -103,6 +104,10 @@ def _count(reader: Any) -> int:
 def _bytes_of(reader: Any) -> int:
     import SimpleITK as sitk  # noqa: N813
 
+    if not 2 <= reader.GetDimension() <= _MOST_AXES:
+        raise ValueError(
+            f"{reader.GetFileName()} has {reader.GetDimension()} axes, expected 2 to 4"
+        )
     one = sitk.Image([1] * reader.GetDimension(), reader.GetPixelID())
     return _count(reader) * int(one.GetSizeOfPixelComponent())
 

@@ -78,6 +78,11 @@ class UNet:
                     f"{name} have {self.ndim} positive numbers up to {_WIDEST} a level, got {given}"
                 )
             object.__setattr__(self, name, per_axis)
+        if any(k % 2 == 0 for kernel in self.kernels for k in kernel) or max(self.strides[0]) > 1:
+            raise ValueError(
+                "a U-Net has odd kernels and a stride of 1 in its first level, got kernels "
+                f"{self.kernels} and strides {self.strides}"
+            )
 
     @classmethod
     def planned(cls, topology: Topology, _: str = "") -> dict[str, Any]:
