@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from medseg.pictures.curve import _COLOURS, _place, draw_curve
+from medseg.pictures.curve import _COLOURS, _place, _ticks, draw_curve
 
 
 def curve_of(tmp_path: Path, *lines: dict[str, Any]) -> np.ndarray:
@@ -104,3 +104,17 @@ def test_nothing_is_drawn_beyond_the_picture(tmp_path: Path) -> None:
     pixels = curve_of(tmp_path, dice(1, **names), dice(2, **names))
     frame = [pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
     assert all((side == 255).all() for side in frame)
+
+
+@pytest.mark.parametrize(
+    ("end", "ticks"),
+    [
+        (1.9, [0, 0.5, 1, 1.5]),
+        (3, [0, 1, 2, 3]),
+        (0.05, [0, 0.01, 0.02, 0.03, 0.04, 0.05]),
+        (10, [0, 2, 4, 6, 8, 10]),
+        (1440, [0, 200, 400, 600, 800, 1000, 1200, 1400]),
+    ],
+)
+def test_ticks_are_round_and_say_where_they_stand(end: float, ticks: list[float]) -> None:
+    assert _ticks(end) == pytest.approx(ticks)

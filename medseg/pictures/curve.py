@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Sequence
 from itertools import cycle
+from math import floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,9 +81,18 @@ def _draw_axes(pen: ImageDraw, minutes: float, top: float) -> None:
         level = _place(0, k / 5), _place(1, k / 5)
         pen.line(level, fill=_GRID, width=2)
         pen.text((level[0][0] - 12, level[0][1]), f"{top * k / 5:.2f}", fill=_INK, anchor="rm")
-        foot = _place(k / 5, 0)
-        pen.text((foot[0], foot[1] + 14), f"{minutes * k / 5:.1f}", fill=_INK, anchor="mt")
+    for minute in _ticks(minutes):
+        foot = _place(minute / minutes, 0)
+        pen.line((foot, (foot[0], foot[1] + 8)), fill=_INK, width=2)
+        pen.text((foot[0], foot[1] + 14), f"{minute:g}", fill=_INK, anchor="mt")
     pen.text((_SIZE[0] / 2, _SIZE[1] - 16), "minutes", fill=_INK, anchor="mb")
+
+
+def _ticks(end: float) -> list[float]:
+    """Round numbers from 0 to `end`, four to ten of them."""
+    power: float = 10 ** floor(log10(end / 3))
+    step = next(power * times for times in (5, 2, 1) if power * times <= end / 3)
+    return [round(step * k, 12) for k in range(int(end / step * (1 + 1e-9)) + 1)]
 
 
 def _draw_legend(pen: ImageDraw, last: dict[str, float]) -> None:
