@@ -92,6 +92,18 @@ def test_a_dicom_folder_is_a_volume(tmp_path: Path) -> None:
     assert (found.format, found.shape) == ("DICOM series", (9, 9, 9))
 
 
+def test_all_that_is_no_number_is_counted(tmp_path: Path) -> None:
+    import nibabel as nib
+
+    array = np.ones((9, 9, 9), np.float32)
+    array[0, 0, :3] = np.nan, np.inf, -np.inf
+    nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "i.nii")
+    found = info(tmp_path / "i.nii")
+    assert isinstance(found, VolumeInfo)
+    assert (found.low, found.high) == (1, 1)
+    assert any(line.startswith("3 voxels are NaN") for line in found.odd)
+
+
 @pytest.mark.parametrize(("voxels", "said"), [(1, "single voxel"), (5, "fewer than 8 voxels")])
 def test_what_is_tiny_is_said(tmp_path: Path, voxels: int, said: str) -> None:
     write(Image.from_array(np.ones((voxels,) * 3)), tmp_path / "i.nii")

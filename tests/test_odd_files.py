@@ -246,7 +246,7 @@ def test_a_series_over_time_is_refused_by_a_method_of_one_channel(
     assert "one channel" in refusal(capsys, file)
     said = command(capsys, "info", file)[1]
     assert "20 channels" in said
-    assert "channel 2 is the same as channel 1" in said
+    assert "channel 1 is the same as channel 0" in said
     assert "is it a series over time?" in said
 
 

@@ -51,7 +51,7 @@ class DatasetInfo:
     path, layout : str
     cases, patients : int
     channels : tuple of str
-        Their names, or "channel 1", ... where the data set has none.
+        Their names, or "channel 0", ... where the data set has none.
     labels : tuple of LabelShare
     shapes : (3, n) of int
         Smallest, median and largest size along each axis; empty if no image can be read.
@@ -85,7 +85,7 @@ def dataset_info(path: Path) -> DatasetInfo:
         layout=layout,
         cases=len(data),
         patients=len({case.patient or case.name for case in data.cases}),
-        channels=data.channels or tuple(f"channel {k + 1}" for k in range(count)),
+        channels=data.channels or tuple(f"channel {k}" for k in range(count)),
         labels=_shares(seen, data.names),
         shapes=tuple(
             tuple(round(x) for x in row) for row in _spread([grid.shape for grid in grids])

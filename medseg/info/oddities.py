@@ -46,16 +46,18 @@ def odd_grid(path: Path, grid: Grid) -> list[str]:
 def odd_image(array: NDArray) -> list[str]:
     """What is odd about the numbers of a (C, ...) array."""
     found = []
-    if array.dtype.kind not in "iub" and (strange := int((~np.isfinite(array)).sum())):
+    with np.errstate(invalid="ignore"):  # of infinity and minus infinity together
+        total = array.sum(dtype=np.float64)  # finite only if all numbers are
+    if not np.isfinite(total) and (strange := int((~np.isfinite(array)).sum())):
         found.append(f"{strange} voxels are NaN or infinite; --nan 0 puts 0 in their place")
     for number, channel in enumerate(array):
-        which = f"channel {number + 1}" if len(array) > 1 else "it"
+        which = f"channel {number}" if len(array) > 1 else "it"
         first = channel.flat[0]
-        if (channel == first).all():
+        if channel.min() == channel.max() == first:
             found.append(f"{which} is {first:g} everywhere")
         for other in range(number):
             if np.array_equal(channel, array[other]):
-                found.append(f"channel {number + 1} is the same as channel {other + 1}")
+                found.append(f"channel {number} is the same as channel {other}")
                 break
     if len(array) > _MANY_CHANNELS:
         found.append(f"it has {len(array)} channels; is it a series over time?")

@@ -81,8 +81,7 @@ class VolumeInfo:
 def volume_info(path: Path, series: str = "") -> VolumeInfo:
     """Read a volume and say what it is."""
     array, grid = read_stored(path, series)
-    finite = array if array.dtype.kind in "iub" else array[np.isfinite(array)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (None, None)
+    low, high = _range(array)
     is_labels = len(array) == 1 and looks_like_labels(array[0])
     counts = counted(array[0]) if is_labels else {}
     found = odd_labels(counts, array.dtype) if is_labels else odd_image(array)
@@ -100,6 +99,15 @@ def volume_info(path: Path, series: str = "") -> VolumeInfo:
         labels=_labels(counts, _names(path), grid),
         odd=(*odd_grid(path, grid), *found),
     )
+
+
+def _range(array: NDArray) -> tuple[float | None, float | None]:
+    """Lowest and highest finite number; None where there is none."""
+    low, high = float(array.min()), float(array.max())
+    if np.isfinite(low) and np.isfinite(high):  # NaN would be the minimum
+        return low, high
+    finite = array[np.isfinite(array)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (None, None)
 
 
 def looks_like_labels(array: NDArray) -> bool:
