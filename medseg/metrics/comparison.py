@@ -86,7 +86,7 @@ class Comparison:
         return _Counted.of(self.maps, self.codes)
 
     @cached_property
-    def _searched(self) -> _Searched:
+    def _searched(self) -> Searched:
         table = offsets(self.spacing, self.along)
         room = Room.around(self.box, table.reach)
         steps = room.flat(neighbours(self.along, self.connectivity))
@@ -94,7 +94,7 @@ class Comparison:
         borders = tuple(Border.of(m, self.box, filled, room, steps) for m in self.maps)
         present = self.sizes[:2] > 0
         present[:, 0] = False
-        return _Searched.of(borders, filled, present, room, table, self.spacing)
+        return Searched.of(borders, filled, present, room, table, self.spacing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +130,8 @@ class _Counted:
 
 
 @dataclass(frozen=True, eq=False)
-class _Searched:
-    """How many border voxels of each code have each distance.
+class Searched:
+    """How many border voxels of each code have each distance from its other border.
 
     Parameters
     ----------
@@ -159,7 +159,21 @@ class _Searched:
         room: Room,
         table: Offsets,
         spacing: tuple[float, ...],
-    ) -> _Searched:
+    ) -> Searched:
+        """Search around each border voxel, nearest first.
+
+        Parameters
+        ----------
+        borders : two Border
+            As predicted and as annotated.
+        filled : (depth, height) bool array
+            Rows of the box that may hold any.
+        present : (2, codes) bool array
+            Codes that are predicted and annotated; not background.
+        room : Room
+        table : Offsets
+        spacing : tuple of float, mm
+        """
         from medseg.metrics import _kernels
 
         either = np.flatnonzero(present[0] | present[1])
@@ -188,7 +202,7 @@ class _Searched:
 
     def distances(self, code: int) -> tuple[Distances, Distances]:
         """What `Comparison.distances` is."""
-        row = self.rows[code]
+        row = self.rows[code] if code < len(self.rows) else -1
         if row < 0:
             return _NOTHING, _NOTHING
         first, second = self.counts[:, row]
