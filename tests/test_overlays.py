@@ -13,7 +13,7 @@ from medseg.phantom import draw_case
 from medseg.pictures import Compared, Tile, View, draw_comparison, draw_mosaic, draw_overlay
 from medseg.pictures import draw_worst as worst
 from medseg.pictures.outlines import dashes_of, length_of, outlines_of
-from medseg.pictures.paper import colour_of, lighter
+from medseg.pictures.paper import colour_of, fitted, font_of, lighter
 from medseg.pictures.planes import Panel, as_scanned, panels_of
 from medseg.volume import Grid, Image, Labels, reorient
 
@@ -250,6 +250,18 @@ def test_dashes_cover_half_of_the_line_and_lie_on_it() -> None:
     assert sum(map(length_of, dashes)) == pytest.approx(150 * 3.5 / 6.5)
     for dash in dashes:
         assert ((dash[:, 1] == 0) | (dash[:, 0] == 100)).all()
+
+
+# Text
+
+
+@pytest.mark.parametrize("text", ["", "short", "a caption that is rather long", "w" * 300])
+def test_text_is_made_to_fit(text: str) -> None:
+    shown, size = fitted(text, 30, 250)
+    assert font_of(size).getlength(shown) <= 250
+    assert 20 <= size <= 30
+    assert (shown, size) == (text, 30) or len(text) > 6
+    assert shown == text or shown.endswith("...")
 
 
 # Files

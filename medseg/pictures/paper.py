@@ -80,6 +80,20 @@ def draw_text(
     )
 
 
+def fitted(text: str, size: int, width: float) -> tuple[str, int]:
+    """The text and the size, at most `size`, with which it is no wider than `width` px.
+
+    What would be smaller than two thirds is cut off instead.
+    """
+    for smaller in range(size, 2 * size // 3 - 1, -1):
+        if font_of(smaller).getlength(text) <= width:
+            return text, smaller
+    kept = text
+    while kept and font_of(smaller).getlength(kept + "...") > width:
+        kept = kept[:-1]
+    return kept + "...", smaller
+
+
 def save_png(picture: Picture, path: str | Path) -> None:
     """Write a picture as PNG, whole or not at all."""
     file = Path(path)

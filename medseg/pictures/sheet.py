@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from medseg.pictures.legend import draw_legend, legend_of
 from medseg.pictures.painting import draw_bar, draw_letters, painted
-from medseg.pictures.paper import INK, PALE, PAPER, TEXT, TITLE, draw_text
+from medseg.pictures.paper import INK, PALE, PAPER, TEXT, TITLE, draw_text, fitted
 from medseg.pictures.planes import Panel
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _WIDTH, _HEIGHT = 1760, 800  # of all panels of one case: about 16:9 with the te
 _LEAST_WIDTH = 1280
 _HIGHEST = 1300  # of the panels of many cases
 _LEAST_PANEL = 360  # of them, each so wide at least
+_LEAST_COLUMN = 300
 _TALLEST = 1.2  # in widths
 _GAP, _EDGE = 18, 28
 _CAPTION = TEXT + 14
@@ -58,7 +59,7 @@ def draw_sheet(sheet: Sheet) -> Picture:
     from PIL import ImageDraw
 
     rows = _pictures(sheet)
-    widths = [max(p.width for p in column if p) for column in zip_longest(*rows)]
+    widths = [max(_LEAST_COLUMN, *(p.width for p in c if p)) for c in zip_longest(*rows)]
     across = sum(widths) + _GAP * (len(widths) - 1)
     width = max(across + 2 * _EDGE, _LEAST_WIDTH)
     legend = legend_of(sheet.panels, sheet.names, width - 2 * _EDGE)
@@ -68,12 +69,13 @@ def draw_sheet(sheet: Sheet) -> Picture:
     size = (width, head + sum(captions) + sum(heights) + foot)
     canvas = Pictures.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(canvas)
-    draw_text(pen, (_EDGE, _EDGE - 6), sheet.title, TITLE, INK)
+    draw_text(pen, (_EDGE, _EDGE - 6), *fitted(sheet.title, TITLE, width - 2 * _EDGE), INK)
     top = head
     for panels, row, caption, height in zip(sheet.rows, rows, captions, heights, strict=True):
         left = (width - across) // 2
         for panel, picture, room in zip(panels, row, widths, strict=False):
-            draw_text(pen, (left + room / 2, top), panel.caption, TEXT, INK, "ma")
+            words = fitted(panel.caption, TEXT, room)
+            draw_text(pen, (left + room / 2, top), *words, INK, "ma")
             canvas.paste(picture, (left + (room - picture.width) // 2, top + caption))
             left += room + _GAP
         top += caption + height
