@@ -69,11 +69,20 @@ def test_filters_look_inside_the_mask_only() -> None:
     mask[:4] = 0
     outside = np.where(mask == 0, 1e4, image.array)
     inside = Labels(mask, image.grid)
-    chain = Chain.parse("clip+normalise+otsu")
+    chain = Chain.parse("clip+normalise+otsu", {"classes": 3, "clip.high": 60})
     first, second = (
         chain.segment(each, mask=inside).array for each in (image, image.on(outside, image.grid))
     )
     np.testing.assert_array_equal(first, second)
+
+
+def test_cleanups_do_not_see_what_lies_outside_the_mask() -> None:
+    array = np.zeros((1, 8, 12), np.float32)
+    array[0, :, 5:], array[0, 2:4, 1:3] = 9, 9
+    image = Image.from_array(array, (1, 1))
+    mask = Labels((np.indices((8, 12))[1] < 5).astype(np.uint8), image.grid)
+    found = Chain.parse("otsu+keep-largest").segment(image, mask=mask)
+    np.testing.assert_array_equal(found.array, (array[0] > 0) & (mask.array == 1))
 
 
 def test_the_way_of_storing_changes_nothing_in_the_world() -> None:

@@ -172,14 +172,15 @@ def test_a_hole_is_filled_and_a_bay_is_not() -> None:
     assert clean("fill-holes", values)[1] == [1, 1, 1, 0, 0]
 
 
-def test_holes_hold_other_labels_and_go_to_the_innermost() -> None:
-    values = np.ones((9, 9), int)
+@pytest.mark.parametrize(("outer", "inner"), [(1, 3), (3, 1)])
+def test_holes_hold_other_labels_and_go_to_the_innermost(outer: int, inner: int) -> None:
+    values = np.full((9, 9), outer)
     values[1:8, 1:8] = 0
-    values[2:7, 2:7] = 3
+    values[2:7, 2:7] = inner
     values[3:6, 3:6] = 0
     values[4, 4] = 2
-    wanted = np.ones((9, 9), int)
-    wanted[2:7, 2:7] = 3
+    wanted = np.full((9, 9), outer)
+    wanted[2:7, 2:7] = inner
     wanted[4, 4] = 2
     assert clean("fill-holes", values) == wanted.tolist()
 
@@ -272,6 +273,12 @@ def test_close_does_not_take_from_another_label() -> None:
     assert clean("close", [[1, 1, 0, 3, 0, 1, 1]], radius=2) == [[1, 1, 1, 3, 1, 1, 1]]
 
 
+def test_close_leaves_a_block_in_the_open_as_it_is() -> None:
+    values = np.zeros((25, 25), int)
+    values[8:17, 8:17] = 1
+    assert clean("close", values, radius=2) == values.tolist()
+
+
 def test_what_two_labels_would_close_goes_to_the_nearer() -> None:
     # Two combs, tooth into tooth: each would fill the gaps between its own teeth.
     values = np.zeros((9, 7), int)
@@ -317,6 +324,12 @@ def test_smooth_leaves_a_straight_border_where_it_is() -> None:
     assert (found[8:] == 1).all()
     assert (found[:2, :3] == 0).all()
     assert (found[:2, 5:] == 2).all()
+
+
+def test_of_equally_strong_labels_a_voxel_keeps_its_own() -> None:
+    values = np.tile([1, 2], 40)[None]  # blurred so much, both are a half everywhere
+    found = np.array(clean("smooth", values, sigma=4))
+    np.testing.assert_array_equal(found[:, 30:50], values[:, 30:50])
 
 
 def test_smooth_is_as_wide_in_mm_along_all_axes() -> None:

@@ -64,6 +64,13 @@ def test_distances_are_those_of_scipy(share: float, way: type) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("way", EUCLIDEAN)
+def test_a_target_far_along_the_last_axis_counts_beside_nearer_ones(way: type) -> None:
+    targets = torch.zeros((40, 36), dtype=torch.bool)
+    targets[0], targets[39, 0] = True, True
+    assert way(targets, (1.0, 1.0))[39].tolist() == list(range(36))
+
+
 def test_far_distances_are_exact_to_a_hundred_thousandth_of_a_millimetre() -> None:
     targets = torch.zeros((600, 3, 500), dtype=torch.bool)
     targets[0, 0, 0] = True

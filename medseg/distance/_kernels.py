@@ -129,8 +129,8 @@ def relaxed(  # noqa: PLR0913 - numba takes no structures of arrays
     `image` is (C, i, j, k); `passable` and `distances`, which is changed, are (i, j, k).
     `offsets` (neighbours, 3) lead to voxels that the sweep has seen already, `lengths` are
     their squares in mm², `weight` that of a squared difference of intensity. `changed`
-    (i + 2, j + 2), one row wider at each side, has the last sweep that changed each row: what a
-    row sees must be as new as the last sweep but one, which went the same way.
+    (i + 2, j + 2), one row wider at each side, has the last sweep that changed each row: of
+    changes before the last sweep, the one before it, which went this way, took notice.
     """
     planes, rows, columns = distances.shape
     anything = False
@@ -138,7 +138,7 @@ def relaxed(  # noqa: PLR0913 - numba takes no structures of arrays
         i = a if way > 0 else planes - 1 - a
         for b in range(rows):
             j = b if way > 0 else rows - 1 - b
-            if changed[i : i + 3, j : j + 3].max() < sweep - 2:
+            if changed[i : i + 3, j : j + 3].max() < sweep - 1:
                 continue
             for c in range(columns):
                 k = c if way > 0 else columns - 1 - c
