@@ -41,7 +41,7 @@ from medseg.phantom import draw_cohort
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-MUTANTS = int(os.environ.get("MEDSEG_MUTANTS", "90"))
+MUTANTS = int(os.environ.get("MEDSEG_MUTANTS", "60"))
 SECONDS, ROOM, FREE = 20, 2**30, 2**27
 IN_JSON = either(json_changed, json_changed, bytes_changed)
 IN_TENSORS = either(tensors_changed, tensors_changed, bytes_changed)

@@ -93,6 +93,7 @@ class Model:
         plan = Plan.load(run.plan)
         with torch.random.fork_rng(devices=[]):  # random weights that are replaced at once
             model = cls.untrained(plan, device)
+        require_room_for_patches(plan, 1, model.device)
         tensors, _ = load_tensors(found[0])
         try:
             put_weights(tensors, model.network)
@@ -157,7 +158,6 @@ class Model:
 
     def _logits(self, prepared: Prepared, *, exact: bool) -> Iterator[Tensor]:
         """Logits of the native grid, some rows at a time; unless `exact`, up to a factor > 0."""
-        require_room_for_patches(self.plan, 1, self.device)
         volume = torch.from_numpy(prepared.image).to(self.device)
         mask = None if prepared.mask is None else torch.from_numpy(prepared.mask).to(self.device)
         tile = self._tile(prepared.image.shape[1:])

@@ -15,7 +15,7 @@ from medseg.networks import NetworkConfig, network_from_json, network_to_json
 from medseg.registry import build
 from medseg.volume import BACKGROUND
 
-_MM = 1e-9, 1e9
+_MM = 1e-6, 1e6
 _MOST_CLASSES, _HIGHEST = 2**16, 2**31 - 1
 
 
