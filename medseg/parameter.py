@@ -9,6 +9,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+# Unit of what is compared with intensities: the images say between which values to look.
+INTENSITY = "intensity"
 _DOMAIN = "medseg.parameter"
 _KINDS: dict[Any, str] = {bool: "bool", int: "int", float: "float", str: "str"}
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "a text"}
@@ -192,7 +194,8 @@ def require_legal(method: Any) -> None:
     TypeError
         If a number is none, or not a whole one.
     """
-    for name, known in parameters(type(method)).items():
+    kind: Any = type(method)
+    for name, known in parameters(kind).items():
         value = getattr(method, name)
         if known.choices and known.kind != "bool":
             if value not in known.choices:

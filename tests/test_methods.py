@@ -20,7 +20,7 @@ def image_of(values: object) -> Image:
     ("name", "parameters", "message"),
     [
         ("otso", {}, "did you mean 'otsu'"),
-        ("zzz", {}, "there are otsu, region-growing"),
+        ("zzz", {}, "there are threshold, otsu, li"),
         ("otsu", {"bin": 3}, "no parameter bin; did you mean 'bins'"),
         ("otsu", {"bins": 2, "classes": 3}, "as many bins.*got classes=3, bins=2"),
         ("otsu", {"classes": 1}, "classes is a whole number of at least 2 and at most 4096, got 1"),

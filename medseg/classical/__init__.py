@@ -13,9 +13,44 @@ if TYPE_CHECKING:
 METHODS: Registry[Callable[..., Segmenter]] = Registry(
     "method",
     {
+        "threshold": (
+            "medseg.classical.interval:Interval",
+            "an interval of intensities",
+        ),
         "otsu": (
             "medseg.classical.otsu:Otsu",
             "thresholds that part the intensities into classes, dark to bright",
+        ),
+        "li": ("medseg.classical.li:Li", "threshold of minimum cross entropy"),
+        "yen": ("medseg.classical.yen:Yen", "threshold of maximum correlation"),
+        "triangle": ("medseg.classical.triangle:Triangle", "threshold where the tail begins"),
+        "isodata": ("medseg.classical.isodata:IsoData", "threshold half-way between the means"),
+        "minimum": ("medseg.classical.minimum:Minimum", "threshold in the valley of two peaks"),
+        "mean": ("medseg.classical.mean:Mean", "the mean as threshold"),
+        "kittler-illingworth": (
+            "medseg.classical.kittler_illingworth:KittlerIllingworth",
+            "threshold of minimum error between two bell-shaped parts",
+        ),
+        "maximum-entropy": (
+            "medseg.classical.maximum_entropy:MaximumEntropy",
+            "threshold of maximum entropy, after Kapur",
+        ),
+        "huang": ("medseg.classical.huang:Huang", "threshold of minimum fuzziness"),
+        "sauvola": (
+            "medseg.classical.sauvola:Sauvola",
+            "local threshold by mean and deviation of a window in mm",
+        ),
+        "niblack": (
+            "medseg.classical.niblack:Niblack",
+            "local threshold some deviations below the mean of a window in mm",
+        ),
+        "local-gaussian": (
+            "medseg.classical.local_gaussian:LocalGaussian",
+            "local threshold by a Gaussian mean, width in mm",
+        ),
+        "hysteresis": (
+            "medseg.classical.hysteresis:Hysteresis",
+            "a low threshold where a high one is connected",
         ),
         "region-growing": (
             "medseg.classical.region_growing:RegionGrowing",

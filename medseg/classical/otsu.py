@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.classical.demands import no_seeds, one_channel
+from medseg.classical.histogram import Histogram
 from medseg.parameter import parameter, require_legal
 from medseg.segmenter import segment_with
 from medseg.volume import Image, Labels
@@ -22,7 +23,10 @@ class Otsu:
     """Part the intensities into classes that differ most from each other.
 
     Labels run from 0, the darkest class, to `classes` - 1, the brightest. With a mask, only
-    the intensities inside count.
+    the intensities inside count. For tissues that differ in brightness everywhere alike: take
+    out a bias field before (`n4`). Classes come out about as wide as each other; where one is
+    much smaller or narrower than the rest, `kittler-illingworth`, `triangle` (two classes) or
+    `gaussian-mixture` find it, where there is noise, the last with its random field.
 
     Parameters
     ----------
@@ -92,26 +96,16 @@ def thresholds(values: Tensor, classes: int = 2, bins: int = 256) -> tuple[float
     ValueError
         If there are fewer different intensities than classes.
     """
-    import torch
-
-    low, high = (float(end) for end in torch.aminmax(values))
-    if low == high:
-        raise ValueError(
-            f"otsu can't part the intensities: the image is constant, {low:g} everywhere it looked"
-        )
-    width = (high - low) / bins
-    # Multiplied, as CUDA does for a division; integers, as a float32 counter stops at 2^24.
-    bin_of = ((values - low) * (1 / width)).to(torch.int64).clamp_(0, bins - 1)
-    counts = torch.bincount(bin_of, minlength=bins).cpu().numpy()
-    occupied = np.flatnonzero(counts)
+    histogram = Histogram.of(values, bins, "otsu")
+    occupied = np.flatnonzero(histogram.counts)
     if len(occupied) < classes:
         raise ValueError(
             f"otsu can't make {classes} classes: the intensities fill only {len(occupied)} of the "
             f"{bins} bins; ask for fewer classes or more bins"
         )
-    firsts = _first_of_each_class(occupied, counts[occupied], classes)
-    middles = (occupied[firsts - 1] + occupied[firsts] + 1) / 2
-    return tuple(float(low + middle * width) for middle in middles)
+    firsts = _first_of_each_class(occupied, histogram.counts[occupied], classes)
+    middles = (occupied[firsts - 1] + occupied[firsts]) / 2
+    return tuple(histogram.centre(float(middle)) for middle in middles)
 
 
 def _first_of_each_class(
