@@ -46,7 +46,7 @@ def pairs(
     unions = {name: _structures(members) for name, members in (regions or {}).items()}
     values, maps = _numbered(predicted.array, reference.array)
     axes = present_axes(reference.array.shape)
-    setting = _Setting(predicted, reference, axes, connectivity)
+    setting = _Setting(predicted, reference, reference.grid.spacing, axes, connectivity)
     found: dict[int | str, Pair] = {}
     whole = setting.compare(maps, len(values))
     present = values[np.flatnonzero((whole.sizes[0] > 0) | (whole.sizes[1] > 0))].tolist()
@@ -75,6 +75,7 @@ class _Setting:
 
     predicted: Labels
     reference: Labels
+    spacing: tuple[float, ...]
     axes: list[int]
     connectivity: int
 
@@ -82,24 +83,23 @@ class _Setting:
         """Compare maps of codes, taking an axis of length 1 for none."""
         shape = self.reference.array.shape
         gone = tuple(axis for axis in range(len(shape)) if axis not in self.axes)
-        spacing = self.reference.grid.spacing
         return Comparison.of(
             maps[0].squeeze(gone),
             maps[1].squeeze(gone),
             codes,
-            tuple(spacing[axis] for axis in self.axes),
+            tuple(self.spacing[axis] for axis in self.axes),
             self.connectivity,
         )
 
     def pair(self, compared: Comparison, code: int | None, labels: tuple[int, ...]) -> Pair:
         """Pair of one code, which stands for `labels`; None is a code that does not occur."""
-        total, spacing = self.reference.array.size, self.reference.grid.spacing
+        total = self.reference.array.size
         crop = partial(_masks, self.predicted, self.reference, labels)
         if code is None:
-            return Pair(0, (0, 0), total, spacing, _no_distances, crop)
+            return Pair(0, (0, 0), total, self.spacing, _no_distances, crop)
         predicted, annotated, both = compared.sizes[:, code].tolist()
         measure = partial(compared.distances, code)
-        return Pair(both, (predicted, annotated), total, spacing, measure, crop)
+        return Pair(both, (predicted, annotated), total, self.spacing, measure, crop)
 
 
 def _masks(predicted: Labels, reference: Labels, labels: tuple[int, ...]) -> Masks:
