@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from medseg.relief import gradient_magnitude, minima, reconstruction, reconstruction_in_torch
+from medseg.relief import gradient_magnitude, reconstruction, reconstruction_in_torch, valleys
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 WAYS = [reconstruction, reconstruction_in_torch]
@@ -125,41 +125,55 @@ def test_values_and_ceiling_of_two_shapes_are_refused() -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_only_valleys_that_are_deep_enough_count(device: str) -> None:
     relief = torch.tensor([9.0, 0, 5, 3, 4, 4, 1, 1, 9], device=device)
-    deep = {depth: minima(relief, depth).nonzero().flatten().tolist() for depth in (0.5, 2, 3.5, 5)}
-    assert deep == {0.5: [1, 3, 6, 7], 2: [1, 6, 7], 3.5: [1, 6, 7], 5: [1]}
+    numbered = {depth: valleys(relief, depth)[0].tolist() for depth in (0.5, 2, 5)}
+    assert numbered == {
+        0.5: [0, 1, 0, 2, 0, 0, 3, 3, 0],
+        2: [0, 1, 0, 0, 0, 0, 2, 2, 0],
+        5: [0, 1, 0, 0, 0, 0, 0, 0, 0],
+    }
 
 
-def test_valleys_are_those_of_scikit_image() -> None:
-    from skimage.morphology import h_minima
-
-    relief = torch.from_numpy(np.random.default_rng(0).integers(0, 50, (20, 30, 10)))
-    theirs = h_minima(relief.numpy(), 8, footprint=_cross())
-    np.testing.assert_array_equal(minima(relief.float(), 8), theirs.astype(bool))
+def test_two_bottoms_that_are_as_low_are_one_valley_if_what_parts_them_is_low() -> None:
+    relief = torch.tensor([9.0, 0, 2, 0, 9])
+    assert valleys(relief, 3)[0].tolist() == [0, 1, 1, 1, 0]
+    assert valleys(relief, 1)[0].tolist() == [0, 1, 0, 2, 0]
 
 
-def _cross() -> np.ndarray:
+@pytest.mark.parametrize("depth", [0.5, 8.5, 30.5])
+def test_valleys_are_the_minima_of_the_h_minima_transform(depth: float) -> None:
     from scipy import ndimage
+    from skimage.morphology import local_minima
+    from skimage.morphology import reconstruction as theirs
 
-    return ndimage.generate_binary_structure(3, 1)
+    cross = ndimage.generate_binary_structure(3, 1)
+    relief = np.random.default_rng(0).integers(0, 50, (20, 30, 10)).astype(np.float32)
+    filled = theirs(relief + depth, relief, method="erosion", footprint=cross)
+    wanted, count = ndimage.label(local_minima(filled, footprint=cross))
+    numbered, found = valleys(torch.from_numpy(relief), depth)
+    assert found == count
+    np.testing.assert_array_equal(numbered, wanted)
 
 
 def test_ways_to_lower_places_stay_inside_the_mask() -> None:
     relief = torch.tensor([0.0, 5, 3, 5, 9])
     mask = torch.tensor([True, False, True, True, True])
-    assert minima(relief, 4, mask).tolist() == [True, False, True, False, False]
-    assert minima(relief, 4).tolist() == [True, False, False, False, False]
+    assert valleys(relief, 1, mask)[0].tolist() == [1, 0, 2, 0, 0]
+    assert valleys(relief, 4, mask)[1] == 2
+    assert valleys(relief, 4)[0].tolist() == [1, 0, 0, 0, 0]
 
 
 def test_a_flat_relief_is_one_valley() -> None:
-    assert minima(torch.zeros((3, 4)), 1.0).all()
+    numbered, count = valleys(torch.zeros((3, 4)), 1.0)
+    assert count == 1
+    assert (numbered == 1).all()
 
 
 @pytest.mark.parametrize("depth", [0, -1, math.nan, math.inf])
 def test_depths_that_are_none_are_refused(depth: float) -> None:
     with pytest.raises(ValueError, match="depth of a valley is above 0"):
-        minima(torch.zeros(3), depth)
+        valleys(torch.zeros(3), depth)
 
 
 def test_a_depth_that_float32_cannot_add_is_refused() -> None:
     with pytest.raises(ValueError, match="lost beside heights of up to 2e"):
-        minima(torch.tensor([1e9, 2e9]), 1.0)
+        valleys(torch.tensor([1e9, 2e9]), 1.0)

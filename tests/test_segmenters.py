@@ -9,12 +9,14 @@ import torch
 
 from medseg import METHODS, Grid, Image, Labels, Segmenter, orientation, reorient
 
-SEEDED = {"region-growing"}
-MULTICHANNEL: set[str] = set()
+SEEDED = {"region-growing", "watershed"}
+MULTICHANNEL: set[str] = {"watershed", "basins"}
 # Parts of these cover all; together they make up the ball.
-PARTITIONS: set[str] = set()
+PARTITIONS = {"basins"}
 # What a method needs to find the ball, where its defaults are for heads.
 SETTINGS: dict[str, dict[str, Any]] = {
+    "watershed": {"scale": 0.3},  # the ball is a few voxels wide
+    "basins": {"scale": 0.3},
     "threshold": {"low": 0.5},
     "hysteresis": {"low": 0.3, "high": 0.7},
     "sauvola": {"window": 60},

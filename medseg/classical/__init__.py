@@ -56,6 +56,14 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
             "medseg.classical.region_growing:RegionGrowing",
             "what touches a seed and looks like it; needs seeds",
         ),
+        "watershed": (
+            "medseg.classical.watershed:Watershed",
+            "regions that meet at the strongest edge between their seeds",
+        ),
+        "basins": (
+            "medseg.classical.watershed:Basins",
+            "watershed without seeds: a region around each valley that is deep enough",
+        ),
     },
 )
 

@@ -2,9 +2,9 @@
 
 from medseg.relief.gradient import gradient_magnitude
 from medseg.relief.reconstruction import (
-    minima,
     reconstruction,
     reconstruction_in_torch,
+    valleys,
 )
 
-__all__ = ["gradient_magnitude", "minima", "reconstruction", "reconstruction_in_torch"]
+__all__ = ["gradient_magnitude", "reconstruction", "reconstruction_in_torch", "valleys"]

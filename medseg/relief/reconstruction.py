@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medseg.components import components
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -64,11 +66,11 @@ def reconstruction_in_torch(values: Tensor, ceiling: Tensor) -> Tensor:
             return reached
 
 
-def minima(relief: Tensor, depth: float, mask: Tensor | None = None) -> Tensor:
-    """Bottoms of the valleys from which every way to a lower place rises by `depth` or more.
+def valleys(relief: Tensor, depth: float, mask: Tensor | None = None) -> tuple[Tensor, int]:
+    """Number the valleys out of which every way to a lower place rises by `depth` or more.
 
-    These are the regional minima of the h-minima transform, of which only the lowest voxels
-    are kept. The deepest valley counts always.
+    Each one is filled up to `depth` above its bottom: the regional minima of the h-minima
+    transform. The deepest valley counts always.
 
     Parameters
     ----------
@@ -80,7 +82,8 @@ def minima(relief: Tensor, depth: float, mask: Tensor | None = None) -> Tensor:
 
     Returns
     -------
-    (...) bool tensor
+    (...) int32 tensor, int
+        Numbers from 1 in the order of storage, 0 elsewhere; and how many there are.
 
     Raises
     ------
@@ -104,7 +107,12 @@ def minima(relief: Tensor, depth: float, mask: Tensor | None = None) -> Tensor:
             f"a depth of {depth:g} is lost beside heights of up to {float(relief.abs().max()):g}; "
             "take a larger one, or subtract what all heights have in common"
         )
-    return (reconstruction(-raised, -floor) == -raised) & inside
+    surface = -reconstruction(-raised, -floor)
+    lakes, count = components((surface > floor) & inside)
+    deep = torch.zeros(count + 1, dtype=torch.bool, device=relief.device)
+    deep[lakes[(surface == raised) & inside]] = True
+    numbers = torch.where(deep, deep.cumsum(0), 0).int()
+    return numbers[lakes], int(deep.sum())
 
 
 def _require(values: Tensor, ceiling: Tensor) -> None:
