@@ -59,7 +59,7 @@ class Interval:
 class Domain:
     """What `parameter` says of a field; the fields are its arguments."""
 
-    legal: Interval = field(default_factory=Interval)
+    legal: Interval | None = None
     usual: tuple[float, float] | None = None
     log: bool = False
     unit: str = ""
@@ -75,8 +75,8 @@ class Parameter:
     kind : str
         bool, int, float, str, or the annotation if it is none of these.
     default : object
-    legal : Interval
-        Of a number: what the method takes.
+    legal : Interval or None
+        Of a number: what the method takes, where it was declared.
     usual : (float, float) or None
         Of a number: the values between which a search looks, ends included.
     log : bool
@@ -90,7 +90,7 @@ class Parameter:
     name: str
     kind: str
     default: Any
-    legal: Interval
+    legal: Interval | None
     usual: tuple[float, float] | None
     log: bool
     unit: str
@@ -122,7 +122,7 @@ class Parameter:
     def to_json(self) -> dict[str, Any]:
         """Mapping of plain values; the interval is a text, as JSON has no infinity."""
         content: dict[str, Any] = {"kind": self.kind, "default": self.default}
-        if self.kind in ("int", "float"):
+        if self.legal is not None and self.kind in ("int", "float"):
             content["legal"] = str(self.legal)
         if self.usual is not None:
             content |= {"usual": list(self.usual), "log": self.log}
@@ -208,8 +208,9 @@ def _require_number(known: Parameter, value: Any) -> None:
     what = f"{known.name} is {_WORDS[known.kind]}"
     if not hasattr(value, "__index__" if known.kind == "int" else "__float__"):
         raise TypeError(f"{what}, got {value!r}")
-    if value not in known.legal:
-        raise ValueError(f"{what} {known.legal.words() or 'that is finite'}, got {value}")
+    legal = known.legal or Interval()
+    if value not in legal:
+        raise ValueError(f"{what} {legal.words() or 'that is finite'}, got {value}")
 
 
 def _kind(hint: Any) -> tuple[str, tuple[Any, ...]]:

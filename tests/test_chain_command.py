@@ -154,5 +154,6 @@ def test_wrong_use_is_one_line_and_writes_nothing(
 
 def test_methods_lists_filters_and_cleanups(run: Command) -> None:
     listed = json.loads(run("methods", "--json")[1])
-    assert listed["filters"] == {name: medseg.FILTERS.summary(name) for name in medseg.FILTERS}
-    assert listed["clean-ups"] == {n: medseg.CLEANUPS.summary(n) for n in medseg.CLEANUPS}
+    for family, registry in (("filters", medseg.FILTERS), ("clean-ups", medseg.CLEANUPS)):
+        summaries = {name: entry["summary"] for name, entry in listed[family].items()}
+        assert summaries == {name: registry.summary(name) for name in registry}

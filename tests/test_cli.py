@@ -211,7 +211,36 @@ def test_methods_can_be_read_by_programs(run: Run) -> None:
         "losses",
         "augmentations",
     ]
-    assert "thresholds" in listed["methods"]["otsu"]
+    otsu = listed["methods"]["otsu"]
+    assert "thresholds" in otsu["summary"]
+    assert otsu["parameters"]["classes"] == {
+        "kind": "int",
+        "default": 2,
+        "legal": "[2, 4096]",
+        "usual": [2, 6],
+        "log": False,
+    }
+    assert "parameters" not in listed["metrics"]["dice"]
+
+
+def test_one_method_is_shown_with_what_its_parameters_may_be(run: Run) -> None:
+    code, out, _ = run("methods", "region-growing")
+    assert code == 0
+    assert "region-growing (method): what touches a seed" in out
+    assert "doi:10.1109/34.295913" in out
+    row = next(line.split() for line in out.splitlines() if line.startswith("tolerance  "))
+    assert row == ["tolerance", "2.5", "(0,", "inf)", "0.5", "to", "10", "standard", "deviations"]
+
+
+def test_a_name_of_several_families_is_shown_for_each(run: Run) -> None:
+    out = run("methods", "dice")[1]
+    assert "dice (metric): twice the overlap" in out
+    assert "dice (loss):" in out
+    listed = json.loads(run("methods", "dice", "--json")[1])
+    assert {family: list(names) for family, names in listed.items()} == {
+        "metrics": ["dice"],
+        "losses": ["dice"],
+    }
 
 
 def test_version_is_said(run: Run) -> None:
@@ -347,6 +376,7 @@ def test_our_own_bugs_show_where_they_are(
             "contradict each other",
         ),
         (["methods", "--jsn"], "--json"),
+        (["methods", "otzu"], "did you mean 'otsu'?"),
     ],
     ids=lambda value: " ".join(value[:9]) if isinstance(value, list) else "",
 )
