@@ -16,6 +16,7 @@ FLOORS = [  # from the ground up; parts of one floor do not see each other
         "tiling",
         "cohort",
         "pictures",
+        "charts",
         "phantom",
         "filters",
         "cleanup",
@@ -23,7 +24,7 @@ FLOORS = [  # from the ground up; parts of one floor do not see each other
     },
     {"classical", "networks", "metrics", "dataset"},
     {"learning", "evaluation", "chain"},
-    {"demo", "info"},
+    {"demo", "info", "report", "comparison"},
     {"cli"},
 ]
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

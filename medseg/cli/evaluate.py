@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from medseg.evaluation.rules import Empty, Missing, Resample
 
 _WIDTH_OF_FILES = 1000
-_FILES = ("scores.csv", "summary.json")
+_FILES = ("scores.csv", "summary.json", "report.html")
+_CALIBRATION = "calibration.json"
 _UNDEFINED, _REFUSE = "undefined", "refuse"
 
 
@@ -85,6 +86,22 @@ def evaluate(
             help="Put predictions on the grid of their reference, where they lie on another.",
         ),
     ] = _REFUSE,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            metavar="PATH",
+            help="Folder or data set with the images, for the pictures of the report.",
+        ),
+    ] = None,
+    probabilities: Annotated[
+        Path | None,
+        typer.Option(
+            "--probabilities",
+            metavar="FOLDER",
+            help="Has <case>_probabilities.nii.gz; for the calibration in the report.",
+        ),
+    ] = None,
     verify: Annotated[
         str | None,
         typer.Option(
@@ -100,6 +117,8 @@ def evaluate(
 
     if verify not in (None, "medpy"):
         raise ValueError(f"only medpy verifies, got {verify!r}")
+    if output is None and (images or probabilities):
+        raise ValueError("--images and --probabilities are for the report; name its folder with -o")
     _require_new(output, overwrite)
     rules = Rules(
         tolerance,
@@ -115,10 +134,9 @@ def evaluate(
         _regions(region or []) or None,
         rules=rules,
     )
-    if output is not None:
-        for name in _FILES:
-            scores.save(output / name)
     _show(scores)
+    if output is not None:
+        _save(scores, output, images, probabilities, rules)
     if verify:
         _verify(scores, rules)
     if scores.failures:
@@ -130,8 +148,27 @@ def evaluate(
 def _require_new(output: Path | None, overwrite: bool) -> None:
     if output is None or overwrite:
         return
-    if there := [str(output / name) for name in _FILES if (output / name).exists()]:
+    if there := [
+        str(output / name) for name in (*_FILES, _CALIBRATION) if (output / name).exists()
+    ]:
         raise FileExistsError(f"{' and '.join(there)} exist already; --overwrite replaces them")
+
+
+def _save(
+    scores: Scores, output: Path, images: Path | None, probabilities: Path | None, rules: Rules
+) -> None:
+    scores.save(output / "scores.csv")
+    scores.save(output / "summary.json")
+    if not scores.rows:
+        return
+    from medseg.evaluation.reliability import reliability_of, save_reliability
+    from medseg.report import write_report
+
+    tables = None
+    if probabilities is not None:
+        tables = reliability_of(scores, probabilities, rules)
+        save_reliability(tables, output / _CALIBRATION)
+    write_report(scores, output / "report.html", images=images, reliability=tables, rules=rules)
 
 
 def _regions(texts: list[str]) -> dict[str, tuple[int, ...]]:

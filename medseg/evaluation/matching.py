@@ -11,6 +11,7 @@ from medseg.dataset import Dataset
 from medseg.dataset.layouts import by_stem, volumes_in
 from medseg.evaluation.rules import Missing
 
+_BESIDE = ("_probabilities", "_preview")
 log = logging.getLogger("medseg")
 
 
@@ -62,7 +63,9 @@ def matches(predictions: Path, references: Path, missing: Missing = "refuse") ->
         )
     if absent:
         log.warning("%s, scored as worst: %s", said, ", ".join(absent))
-    if extra := sorted(found.files.keys() - known.files.keys()):
+    # What medseg writes beside a prediction is none itself.
+    beside = {case + ending for case in known.files for ending in _BESIDE}
+    if extra := sorted(found.files.keys() - known.files.keys() - beside):
         log.warning("not scored, as they have no reference: %s", ", ".join(extra))
     return Matches(
         {case: Match(found.files.get(case), file) for case, file in known.files.items()},

@@ -1,0 +1,53 @@
+"""Whether probabilities came true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from medseg.charts import Curve, curve_chart
+from medseg.evaluation.reliability import BAND_MM
+from medseg.metrics import CALIBRATION
+from medseg.metrics.calibration import Reliability
+from medseg.report.numbers import written
+from medseg.report.page import paragraph, section, table
+
+_AT_ONCE = 7  # curves in one chart, as there are colours
+
+
+def reliable(tables: Mapping[int, Reliability], names: Mapping[int | str, str]) -> str:
+    """Curves of frequency over confidence, and the numbers of `CALIBRATION`."""
+    called = {label: names.get(label, str(label)) for label in tables}
+    rows = [
+        [called[label], *(written(CALIBRATION[name].compute(found)) for name in CALIBRATION)]
+        for label, found in tables.items()
+    ]
+    numbers = table("Calibration of each label", ["label", *CALIBRATION], rows)
+    labels = list(tables)
+    charts = [
+        _chart({called[label]: tables[label] for label in labels[start : start + _AT_ONCE]})
+        for start in range(0, len(labels), _AT_ONCE)
+    ]
+    words = (
+        "On the diagonal, what was said with a probability came true as often. Voxels of all "
+        f"cases within {BAND_MM:g} mm of the border of what is annotated; a larger dot is more "
+        "of them."
+    )
+    return section("Reliability", paragraph(words), *charts, numbers)
+
+
+def _chart(tables: Mapping[str, Reliability]) -> str:
+    curves = [
+        Curve(
+            name,
+            found.confidence.tolist(),
+            found.frequency.tolist(),
+            (found.counts / max(found.counts.sum(), 1)).tolist(),
+        )
+        for name, found in tables.items()
+    ]
+    told = "; ".join(
+        f"{name}: expected calibration error {written(CALIBRATION['ece'].compute(found))}"
+        for name, found in tables.items()
+    )
+    axes = "probability that was said", "share that came true"
+    return curve_chart(curves, "Reliability", axes, description=told).svg()
