@@ -3,6 +3,7 @@
 import inspect
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from medseg.io import read_labels
 from medseg.metrics import binary
 
 OVERLAPS = [
@@ -93,6 +95,19 @@ def test_values_are_the_same(
         for name in OBJECTS:
             expected = getattr(medpy, name)(*masks, connectivity)
             assert getattr(binary, name)(*masks, connectivity) == pytest.approx(expected)
+
+
+def test_values_of_real_structures_are_the_same(medpy: Any, data: Path) -> None:
+    files = sorted((data / "hippocampus" / "labelsTr").glob("hippocampus_*.nii.gz"))[:4]
+    for file in files:
+        labels = read_labels(file)
+        for label in labels.values():
+            reference = labels.mask(label)
+            predicted = ndimage.binary_opening(np.roll(reference, 1, axis=0))
+            for name in DISTANCES:
+                expected = getattr(medpy, name)(predicted, reference, labels.grid.spacing)
+                found = getattr(binary, name)(predicted, reference, labels.grid.spacing)
+                assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_objects_are_matched_alike_where_they_overlap_several(medpy: Any) -> None:

@@ -472,6 +472,33 @@ def test_medpy_has_the_same_numbers(seed: int, spacing: tuple[float, ...]) -> No
         assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # MONAI's, of its own arguments
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9375, 0.9375, 3.0)])
+def test_monai_has_the_same_numbers(spacing: tuple[float, ...]) -> None:
+    torch = pytest.importorskip("torch")
+    theirs = pytest.importorskip("monai.metrics")
+    predicted, reference = two_maps(5, (15, 14, 12), spacing)
+    how = {"include_background": True, "spacing": spacing}
+    for label, pair in pairs(predicted, reference, labels=(1, 2, 3)).items():
+        masks = [
+            torch.from_numpy(labels.mask(int(label)))[None, None]
+            for labels in (predicted, reference)
+        ]
+        expected = {
+            "dice": theirs.compute_dice(*masks),
+            "jaccard": theirs.compute_iou(*masks),
+            "hd": theirs.compute_hausdorff_distance(*masks, **how),
+            "hd95_max": theirs.compute_hausdorff_distance(*masks, percentile=95, **how),
+            "hd50_max": theirs.compute_hausdorff_distance(*masks, percentile=50, **how),
+            "asd_to_reference": theirs.compute_average_surface_distance(*masks, **how),
+            "assd": theirs.compute_average_surface_distance(*masks, symmetric=True, **how),
+            "nsd_1.5mm": theirs.compute_surface_dice(*masks, class_thresholds=[1.5], **how),
+        }
+        found = {name: find_metric(name).compute(pair) for name in expected}
+        # MONAI computes in float32.
+        assert found == pytest.approx({n: float(v) for n, v in expected.items()}, abs=2e-5)
+
+
 # names and errors
 
 
