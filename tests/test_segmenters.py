@@ -9,12 +9,21 @@ import torch
 
 from medseg import METHODS, Grid, Image, Labels, Segmenter, orientation, reorient
 
-SEEDED = {"region-growing", "watershed"}
-MULTICHANNEL: set[str] = {"watershed", "basins"}
+SEEDED = {
+    "region-growing",
+    "connected-threshold",
+    "neighbourhood-connected",
+    "confidence-connected",
+    "vector-confidence-connected",
+    "watershed",
+}
+MULTICHANNEL: set[str] = {"vector-confidence-connected", "watershed", "basins"}
 # Parts of these cover all; together they make up the ball.
 PARTITIONS = {"basins"}
 # What a method needs to find the ball, where its defaults are for heads.
 SETTINGS: dict[str, dict[str, Any]] = {
+    "connected-threshold": {"lower": 0.5},
+    "neighbourhood-connected": {"lower": 0.5, "radius": 0.5},
     "watershed": {"scale": 0.3},  # the ball is a few voxels wide
     "basins": {"scale": 0.3},
     "threshold": {"low": 0.5},

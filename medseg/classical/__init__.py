@@ -56,6 +56,22 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
             "medseg.classical.region_growing:RegionGrowing",
             "what touches a seed and looks like it; needs seeds",
         ),
+        "connected-threshold": (
+            "medseg.classical.connected_threshold:ConnectedThreshold",
+            "what touches a seed and lies in an interval of intensities",
+        ),
+        "neighbourhood-connected": (
+            "medseg.classical.connected_threshold:NeighbourhoodConnected",
+            "the same, with all that lies within a radius in mm",
+        ),
+        "confidence-connected": (
+            "medseg.classical.confidence_connected:ConfidenceConnected",
+            "what touches a seed and is near the mean, learned from the region",
+        ),
+        "vector-confidence-connected": (
+            "medseg.classical.confidence_connected:VectorConfidenceConnected",
+            "the same in several channels together",
+        ),
         "watershed": (
             "medseg.classical.watershed:Watershed",
             "regions that meet at the strongest edge between their seeds",
