@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from medseg.chain import Chain
     from medseg.classical import METHODS, method
     from medseg.cleanup import CLEANUPS
+    from medseg.comparison import Comparison, compare
     from medseg.dataset import Case, Dataset
-    from medseg.evaluation import DEFAULT_METRICS, Scores, evaluate, evaluate_cases
+    from medseg.evaluation import DEFAULT_METRICS, Rules, Scores, evaluate, evaluate_cases
     from medseg.filters import FILTERS
     from medseg.io import read_image, read_labels, write
     from medseg.learning.model import Model
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from medseg.learning.training import Training, train
     from medseg.metrics import METRICS
     from medseg.networks import NETWORKS
+    from medseg.report import write_report
     from medseg.resampling import crop, resample, with_spacing
     from medseg.segmenter import Probabilistic, Segmenter
+    from medseg.tuning import Search, Tuned, tune
     from medseg.volume import Grid, Image, Labels, orientation, reorient
 
 # Importing torch takes seconds and nibabel a fifth of one, so each name is imported when used.
@@ -32,9 +35,12 @@ _HOME = {
     "FILTERS": "medseg.filters",
     "METHODS": "medseg.classical",
     "method": "medseg.classical",
+    "Comparison": "medseg.comparison",
+    "compare": "medseg.comparison",
     "Case": "medseg.dataset",
     "Dataset": "medseg.dataset",
     "DEFAULT_METRICS": "medseg.evaluation",
+    "Rules": "medseg.evaluation",
     "Scores": "medseg.evaluation",
     "evaluate": "medseg.evaluation",
     "evaluate_cases": "medseg.evaluation",
@@ -49,11 +55,15 @@ _HOME = {
     "train": "medseg.learning.training",
     "METRICS": "medseg.metrics",
     "NETWORKS": "medseg.networks",
+    "write_report": "medseg.report",
     "crop": "medseg.resampling",
     "resample": "medseg.resampling",
     "with_spacing": "medseg.resampling",
     "Probabilistic": "medseg.segmenter",
     "Segmenter": "medseg.segmenter",
+    "Search": "medseg.tuning",
+    "Tuned": "medseg.tuning",
+    "tune": "medseg.tuning",
     "Grid": "medseg.volume",
     "Image": "medseg.volume",
     "Labels": "medseg.volume",
@@ -79,6 +89,7 @@ __all__ = [
     "NETWORKS",
     "Case",
     "Chain",
+    "Comparison",
     "Dataset",
     "Grid",
     "Image",
@@ -86,9 +97,13 @@ __all__ = [
     "Model",
     "Plan",
     "Probabilistic",
+    "Rules",
     "Scores",
+    "Search",
     "Segmenter",
     "Training",
+    "Tuned",
+    "compare",
     "crop",
     "evaluate",
     "evaluate_cases",
@@ -102,6 +117,8 @@ __all__ = [
     "reorient",
     "resample",
     "train",
+    "tune",
     "with_spacing",
     "write",
+    "write_report",
 ]

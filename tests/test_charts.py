@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medseg.charts import (
@@ -89,6 +89,7 @@ def test_charts_below_each_other_do_not_overlap() -> None:
 # scales
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1e6))
 def test_steps_are_round_and_make_a_few_ticks(extent: float) -> None:
     step = step_of(extent)
@@ -97,6 +98,7 @@ def test_steps_are_round_and_make_a_few_ticks(extent: float) -> None:
     assert 2 <= extent / step <= 6.01
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=9))
 def test_a_scale_holds_all_values_and_its_ticks_are_in_order(values: list[float]) -> None:
     scale = Scale.over([*values, math.inf, math.nan], (100, 500), (-math.inf, math.inf))

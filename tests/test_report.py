@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -234,6 +236,19 @@ def test_probabilities_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 
 # the command
+
+
+def test_neither_the_report_nor_a_comparison_imports_torch(tmp_path: Path) -> None:
+    where = folders(tmp_path, THREE_CASES)
+    code = (
+        "import sys, medseg, medseg.cli\n"
+        f"scores = medseg.evaluate_cases({str(where[0])!r}, {str(where[1])!r})\n"
+        f"medseg.write_report(scores, {str(tmp_path / 'r.html')!r})\n"
+        f"medseg.compare({{'a': scores, 'b': scores}}).save({str(tmp_path / 'c.svg')!r})\n"
+        "print(sorted({'torch', 'monai', 'SimpleITK', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_the_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

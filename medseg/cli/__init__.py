@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 import medseg
+from medseg.cli.compare import compare
 from medseg.cli.convert import convert
 from medseg.cli.demo import demo
 from medseg.cli.evaluate import evaluate
@@ -31,7 +32,7 @@ _INTERRUPTED = 130  # 128 + SIGINT, what typer makes of KeyboardInterrupt
 
 log = logging.getLogger("medseg")
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-for _command in (demo, methods, info, convert, segment, plan, train, predict, evaluate):
+for _command in (demo, methods, info, convert, segment, plan, train, predict, evaluate, compare):
     app.command()(_command)
 
 
