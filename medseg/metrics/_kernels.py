@@ -17,6 +17,8 @@ _Floats = NDArray[np.float64]
 
 # Bytes of a word.
 _WORD = 8
+# Words that are passed over together if all of them are background.
+_WORDS_AT_ONCE = 256
 # Voxels whose neighbours are compared in one go; they stay in the nearest cache.
 _AT_ONCE = 4096
 
@@ -41,39 +43,30 @@ def count(
     maps: tuple[_Map, _Map],
     words: tuple[_Words, _Words],
     ones: np.uint64,
-    shape: tuple[int, int, int],
+    width: int,
     sizes: _Ints,
     filled: NDArray[np.bool_],
-) -> _Ints:
-    """Box of what is not background, first and last along each axis: (2, 3).
+) -> tuple[int, int]:
+    """First and last column of what is not background; they may be some voxels too far apart.
 
-    It may be some voxels too large. The voxels of each label are added to `sizes`, (3, labels):
-    predicted, annotated, both; and the rows that are not all background are marked in `filled`,
-    (depth, height). `ones` is a word in which every voxel is 1.
+    The voxels of each label are added to `sizes`, (3, labels): predicted, annotated, both; and
+    the rows, of `width`, that may hold anything are marked in `filled`. `ones` is a word in
+    which every voxel is 1.
     """
-    depth, height, width = shape
-    most, total = len(words[0]), len(maps[0])
-    per = _WORD // maps[0].itemsize
-    box = np.empty((2, 3), np.int64)
-    box[0], box[1] = total, -1
-    for i in range(depth):
-        for j in range(height):
-            start = (i * height + j) * width
-            begin, end = start // per, min((start + width - 1) // per + 1, most)
-            if _anything(words[0], words[1], begin, end):
-                filled[i, j] = True
-                # A word that begins in the row before was counted there.
-                first = (start + per - 1) // per
-                _tally(maps[0], maps[1], words[0], words[1], ones, first, end, sizes)
-                low, high = _ends(words[0], words[1], begin, end)
-                _grow(box, i, j, max(low * per - start, 0))
-                _grow(box, i, j, min(high * per + per - 1 - start, width - 1))
+    most, total, per = len(words[0]), len(maps[0]), _WORD // maps[0].itemsize
+    low, high = width, -1
+    for begin in range(0, most, _WORDS_AT_ONCE):
+        end = min(begin + _WORDS_AT_ONCE, most)
+        if _anything(words[0], words[1], begin, end):
+            _tally(maps[0], maps[1], words[0], words[1], ones, begin, end, sizes)
+            first, last = _mark(words[0], words[1], begin, end, per, width, filled)
+            low, high = min(low, first), max(high, last)
     for v in range(most * per, total):
         if maps[0][v] | maps[1][v]:
             _add(sizes, maps[0][v], maps[1][v], 1)
-            filled[v // width // height, v // width % height] = True
-            _grow(box, v // width // height, v // width % height, v % width)
-    return box
+            filled[v // width] = True
+            low, high = min(low, v % width), max(high, v % width)
+    return low, high
 
 
 @_compiled
@@ -86,13 +79,31 @@ def _anything(first: _Words, second: _Words, begin: int, end: int) -> bool:
 
 
 @_compiled
-def _ends(first: _Words, second: _Words, begin: int, end: int) -> tuple[int, int]:
-    """First and last word that is not all background."""
-    low, high = begin, end - 1
-    while not first[low] | second[low]:
-        low += 1
-    while not first[high] | second[high]:
-        high -= 1
+def _mark(  # noqa: PLR0913 - arrays in tuples are slow to hand over
+    first: _Words,
+    second: _Words,
+    begin: int,
+    end: int,
+    per: int,
+    width: int,
+    filled: NDArray[np.bool_],
+) -> tuple[int, int]:
+    """Mark the rows of the words that are not background; their first and last column."""
+    low, high, row, behind = width, -1, -1, 0
+    for w in range(begin, end):
+        if not first[w] | second[w]:
+            continue
+        place = w * per
+        if place >= behind:
+            row = place // width
+            behind = (row + 1) * width
+        filled[row] = True
+        if place + per <= behind:
+            column = place - (behind - width)
+            low, high = min(low, column), max(high, column + per - 1)
+        else:  # the word goes on in the next row, or in several
+            low, high = 0, width - 1
+            filled[row : (place + per - 1) // width + 1] = True
     return low, high
 
 
@@ -134,13 +145,6 @@ def _add(sizes: _Ints, first: int, second: int, voxels: int) -> None:
     sizes[1, second] += voxels
     if first == second:
         sizes[2, first] += voxels
-
-
-@_compiled
-def _grow(box: _Ints, i: int, j: int, k: int) -> None:
-    box[0, 0], box[1, 0] = min(box[0, 0], i), max(box[1, 0], i)
-    box[0, 1], box[1, 1] = min(box[0, 1], j), max(box[1, 1], j)
-    box[0, 2], box[1, 2] = min(box[0, 2], k), max(box[1, 2], k)
 
 
 @_compiled

@@ -74,8 +74,7 @@ class Comparison:
     @cached_property
     def box(self) -> tuple[slice, ...]:
         """Part of the maps outside of which there is background; it may be empty."""
-        first, last = self._counted.box.tolist()
-        return tuple(slice(low, high + 1) for low, high in zip(first, last, strict=True))
+        return self._counted.box
 
     def distances(self, code: int) -> tuple[Distances, Distances]:
         """Mm from the border voxels of a code to its other border: predicted, then annotated."""
@@ -104,15 +103,14 @@ class _Counted:
     Parameters
     ----------
     sizes : (3, codes) integer array
-    box : (2, 3) integer array
-        First and last voxel along each axis of what is not background; it may be some voxels
-        too large, and empty.
+    box : tuple of slice
+        Part outside of which there is background; some voxels too large, or empty.
     filled : (depth, height) bool array
         Rows that may hold anything.
     """
 
     sizes: NDArray[np.int64]
-    box: NDArray[np.int64]
+    box: tuple[slice, slice, slice]
     filled: NDArray[np.bool_]
 
     @classmethod
@@ -125,7 +123,13 @@ class _Counted:
         whole = len(first) // per * per
         words = first[:whole].view(np.uint64), second[:whole].view(np.uint64)
         sizes, filled = np.zeros((3, codes), np.int64), np.zeros(shape[:2], bool)
-        box = _kernels.count((first, second), words, ones, shape, sizes, filled)
+        low, high = _kernels.count(
+            (first, second), words, ones, shape[2], sizes, filled.reshape(-1)
+        )
+        planes, rows = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
+        if not len(planes):
+            return cls(sizes, (slice(0, 0), slice(0, 0), slice(0, 0)), filled)
+        box = slice(planes[0], planes[-1] + 1), slice(rows[0], rows[-1] + 1), slice(low, high + 1)
         return cls(sizes, box, filled)
 
 
