@@ -9,15 +9,15 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-_ENUMERATED = 14  # clusters whose signs are all tried
+_ENUMERATED = 13  # patients whose signs are all tried, 2^13 of them
 
 
 def signed_rank(differences: NDArray[np.float64], patients: NDArray[np.integer]) -> float:
     """Two-sided p of Wilcoxon's signed-rank test that differences are as often above 0 as below.
 
     Differences of 0 are left out; infinite ones share the highest rank. Where a patient has
-    several, their signs change together (Rosner, Glynn and Lee): of up to 14 patients all
-    signs are tried, of more the sum is taken for normal.
+    several, their signs change together (Rosner, Glynn and Lee). Of up to 13 patients all signs
+    are tried; of more with several cases each, the sum of the ranks is taken for normal.
 
     Parameters
     ----------
@@ -46,13 +46,13 @@ def signed_rank(differences: NDArray[np.float64], patients: NDArray[np.integer])
     signs = np.sign(differences[differ])
     ranks = signs * stats.rankdata(np.abs(differences[differ]))
     clusters, index = np.unique(patients[differ], return_inverse=True)
-    if len(clusters) == len(ranks):
-        return float(stats.wilcoxon(ranks).pvalue)
     sums = np.bincount(index, ranks)
     total = abs(float(sums.sum()))
     if len(clusters) <= _ENUMERATED:
         flips = np.array(list(product((-1.0, 1.0), repeat=len(sums))))
         return float(np.mean(np.abs(flips @ sums) >= total - 1e-9))
+    if len(clusters) == len(ranks):
+        return float(stats.wilcoxon(ranks).pvalue)
     spread = sqrt(float((sums**2).sum()))
     return float(2 * stats.norm.sf(total / spread)) if spread else 1.0
 
