@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,9 +133,9 @@ def test_connectivity_makes_borders_thicker(shape: tuple[int, ...], connectivity
         assert METRICS[name].compute(found) == pytest.approx(value, abs=1e-12)
 
 
-@pytest.mark.parametrize("order", ["C", "F", "both", "strided", "reversed", "inner"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32])
-def test_any_layout_in_memory_is_read(order: str, dtype: type) -> None:
+@pytest.mark.parametrize("order", ["C", "F", "both", "strided", "reversed", "inner", "odd"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, ">u2", ">i4"])
+def test_any_layout_in_memory_is_read(order: str, dtype: Any) -> None:
     rng = np.random.default_rng(0)
     plain = [rng.integers(0, 4, (9, 13, 21)).astype(dtype) for _ in range(2)]
     stored = [np.asarray(array, dtype, order="C") for array in plain]
@@ -149,7 +150,23 @@ def test_any_layout_in_memory_is_read(order: str, dtype: type) -> None:
     if order == "inner":
         stored = [np.pad(array, 3)[3:-3, 3:-3, 3:-3] for array in plain]
         stored = [array.transpose(1, 0, 2).copy().transpose(1, 0, 2) for array in stored]
+    if order == "odd":  # begins between two words
+        stored = [np.concatenate([array[:1], array])[1:] for array in plain]
     assert_exact(stored[0], stored[1], SPACING)
+
+
+@pytest.mark.parametrize("members", [(1,), (1, 3), (2, 9), (7,)])
+def test_a_region_is_measured_as_its_mask(members: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(1)
+    maps = [np.pad(rng.integers(0, 4, (7, 8, 9)), (1, 4)) for _ in range(2)]
+    found = pairs(*(Labels.from_array(x, SPACING) for x in maps), regions={"region": members})
+    masks = [np.isin(x, members) for x in maps]
+    expected = Pair.from_masks(*masks, SPACING)
+    assert found["region"].sizes == expected.sizes
+    assert found["region"].tn == expected.tn
+    for side in (0, 1):
+        values = np.repeat(expected.distances[side].mm, expected.distances[side].counts)
+        assert_is_histogram_of(found["region"].distances[side], values)
 
 
 def test_several_threads_find_what_one_finds() -> None:

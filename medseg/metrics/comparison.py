@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -79,6 +79,13 @@ class Comparison:
     def distances(self, code: int) -> tuple[Distances, Distances]:
         """Mm from the border voxels of a code to its other border: predicted, then annotated."""
         return self._searched.distances(code)
+
+    def merged(self, inside: NDArray[np.bool_]) -> Comparison:
+        """Compare the union of some codes, as code 1; `inside` is (codes,)."""
+        codes = inside.view(np.uint8)
+        first, second = (np.ascontiguousarray(codes[m[self.box]]) for m in self.maps)
+        first.flags.writeable = second.flags.writeable = False
+        return replace(self, maps=(first, second), codes=2)
 
     @cached_property
     def _counted(self) -> _Counted:

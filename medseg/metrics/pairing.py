@@ -56,8 +56,7 @@ def pairs(
         known = code < len(values) and values[code] == label
         found[label] = setting.pair(whole, code if known else None, (label,))
     for name, members in unions.items():
-        inside = np.isin(values, members).view(np.uint8)
-        union = setting.compare((inside[maps[0]], inside[maps[1]]), 2)
+        union = whole.merged(np.isin(values, members))
         found[name] = setting.pair(union, 1, members)
     return found
 
@@ -136,6 +135,8 @@ def _narrowed(array: NDArray[np.integer]) -> NDArray | None:
     """Labels in the smaller of uint8 and uint16 that holds them; None if neither does."""
     from medseg.metrics import _kernels
 
+    # Files may hold the bytes of a number in either order, numba reads one.
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype in (np.uint8, np.uint16) or not array.size:
         return array
     if not (array.flags.c_contiguous or array.flags.f_contiguous):
