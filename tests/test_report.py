@@ -139,6 +139,17 @@ def test_the_worst_case_comes_first(tmp_path: Path) -> None:
     assert re.findall(r'alt="(\w)', text) == ["c", "b", "a"]
 
 
+def test_of_many_labels_the_worst_of_each_case_are_named(tmp_path: Path) -> None:
+    reference = np.arange(60).reshape(3, 4, 5)
+    predicted = np.where(reference == 17, 18, reference)
+    predicted[0, 0, 0] = 5
+    cases = {"a": (Labels.from_array(predicted), Labels.from_array(reference))}
+    scores = evaluate_cases(*folders(tmp_path, cases), ["dice"])
+    words = " ".join(Checked(written(scores, tmp_path)).words)
+    assert "its 4 worst labels" in words
+    assert "17: missed; 5: 0.667; 18: 0.667; 1: 1.000" in words
+
+
 def test_images_stand_behind_the_worst_cases(tmp_path: Path) -> None:
     scores = evaluate_cases(*folders(tmp_path, TWO_CASES), ["dice"])
     noise = np.random.default_rng(0).normal(size=(1, 5, 5, 9))

@@ -16,13 +16,14 @@ caption { text-align: left; color: #555; padding-bottom: .3rem; }
 th, td { padding: .2rem .7rem .2rem 0; text-align: right; border-bottom: 1px solid #e4e4e4; }
 thead th { border-bottom: 2px solid #888; vertical-align: bottom; }
 .words { text-align: left; }
+td:not(.words) { white-space: nowrap; }
 .wide { overflow-x: auto; }
 svg, img { max-width: 100%; height: auto; display: block; margin: 1rem 0; }
 figure { margin: 1rem 0; } figcaption { color: #555; }
 .note { color: #555; } .warning { border-left: 4px solid #d55e00; padding-left: .8rem; }
 @media print { body { max-width: none; margin: 0; font-size: 11px; }
   tr, svg, figure { break-inside: avoid; } h2 { break-after: avoid; }
-  thead { display: table-header-group; } .wide { overflow: visible; } }
+  th, td { padding-right: .4rem; } thead { display: table-header-group; } .wide { overflow: visible; } }
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from math import inf, isfinite, isnan
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from medseg.report.page import paragraph, picture, section, table
 from medseg.volume import Image, Labels
 
 _LISTED, _DRAWN = 10, 5
+_COLUMNS, _FEW = 10, 4  # labels that fit beside each other on paper; of more, the worst
 
 
 def worst_cases(scores: Scores, images: PathLike | None, rules: Rules) -> str:
@@ -28,12 +30,7 @@ def worst_cases(scores: Scores, images: PathLike | None, rules: Rules) -> str:
     if metric is None:
         return ""
     ranked = worst_first(scores, metric)
-    names = names_of(scores)
-    rows = []
-    for case in ranked[:_LISTED]:
-        found = {row.label: row for row in scores.rows if (row.case, row.metric) == (case, metric)}
-        rows.append([case, *(_cell(found.get(label)) for label in scores.labels)])
-    listed = table(f"{metric}, the worst first", ["case", *names.values()], rows)
+    listed = _listed(scores, ranked[:_LISTED], metric)
     known = {case.name: case for case in find_cases(images)} if images is not None else {}
     pictures = [_picture(scores, case, metric, known, rules) for case in ranked[:_DRAWN]]
     words = (
@@ -49,19 +46,45 @@ def worst_first(scores: Scores, metric: str) -> list[str]:
     An undefined or infinite value of a structure that one side lacks is worse than any number,
     and the more of them the worse; what neither side has does not count.
     """
-    sign = 1 if find_metric(metric).higher_is_better else -1
     of_case: dict[str, list[Score]] = {case: [] for case in scores.records}
     for row in scores.rows:
         if row.metric == metric and row.case in of_case and row.status != "both_empty":
             of_case[row.case].append(row)
 
-    def goodness(case: str) -> tuple[float, float, str]:
-        finite = [sign * row.value for row in of_case[case] if isfinite(row.value)]
+    def order(case: str) -> tuple[float, float, str]:
+        finite = [found for row in of_case[case] if isfinite(found := goodness(row))]
         lost = len(of_case[case]) - len(finite)
         mean = sum(finite) / len(finite) if finite else (inf if not lost else -inf)
         return (-lost, mean, case)
 
-    return sorted(of_case, key=goodness)
+    return sorted(of_case, key=order)
+
+
+def goodness(row: Score) -> float:
+    """The more the better; -inf if it is not finite."""
+    if not isfinite(row.value):
+        return -inf
+    return row.value if find_metric(row.metric).higher_is_better else -row.value
+
+
+def _listed(scores: Scores, cases: Sequence[str], metric: str) -> str:
+    """A column for each label; of many labels, the worst few of each case."""
+    names = names_of(scores)
+    found: dict[str, dict[int | str, Score]] = {case: {} for case in cases}
+    for row in scores.rows:
+        if row.metric == metric and row.case in found:
+            found[row.case][row.label] = row
+    caption = f"{metric}, the worst first"
+    if len(names) <= _COLUMNS:
+        rows = [[case, *(_cell(of.get(label)) for label in names)] for case, of in found.items()]
+        return table(caption, ["case", *names.values()], rows)
+    rows = [[case, _words(sorted(of.values(), key=goodness), names)] for case, of in found.items()]
+    return table(caption, ["case", f"its {_FEW} worst labels"], rows, words=2)
+
+
+def _words(rows: Sequence[Score], names: Mapping[int | str, str]) -> str:
+    there = [row for row in rows if row.status != "both_empty"]
+    return "; ".join(f"{names[row.label]}: {_cell(row)}" for row in there[:_FEW])
 
 
 def _cell(row: Score | None) -> str:
