@@ -92,6 +92,12 @@ def test_voxels_that_are_ignored_are_no_true_negatives() -> None:
     assert scores["specificity"] == pytest.approx(1 - mask[~known].mean())
 
 
+def test_the_label_to_ignore_is_no_structure() -> None:
+    predicted, reference = drawn((1, 2), (3, 4)), drawn((1, 2), (3, 6))
+    scores = evaluate(predicted, reference, metrics=["dice"], rules=Rules(ignore=3))
+    assert scores.labels == (1,)
+
+
 def test_the_label_to_ignore_may_be_part_of_no_reference() -> None:
     pair = drawn((1, 3)), drawn((1, 2))
     assert evaluate(*pair, rules=Rules(ignore=9)) == evaluate(*pair)

@@ -20,7 +20,8 @@ class Rules:
         Of `nsd`, where its name does not say.
     ignore : int, optional
         Label of the reference whose voxels count for nothing, whatever is predicted there.
-        Both structures end at its edge.
+        Structures end at its edge. The label itself is not scored: predicted elsewhere, it is
+        as wrong as background.
     empty : str
         Score of a structure that only one side has, where there is no finite one: "undefined"
         leaves it infinite or nan; "worst" takes the worst: 0 where more is better, else 1, or

@@ -90,7 +90,9 @@ class Compared:
         if counts is not None:
             left_out = counts.size - int(np.count_nonzero(counts))
             found = {
-                label: replace(pair, total=pair.total - left_out) for label, pair in found.items()
+                label: replace(pair, total=pair.total - left_out)
+                for label, pair in found.items()
+                if label != rules.ignore
             }
         return cls(first, second, found, rules)
 

@@ -23,7 +23,8 @@ figure { margin: 1rem 0; } figcaption { color: #555; }
 .note { color: #555; } .warning { border-left: 4px solid #d55e00; padding-left: .8rem; }
 @media print { body { max-width: none; margin: 0; font-size: 11px; }
   tr, svg, figure { break-inside: avoid; } h2 { break-after: avoid; }
-  th, td { padding-right: .4rem; } thead { display: table-header-group; } .wide { overflow: visible; } }
+  th, td { padding-right: .4rem; }
+  thead { display: table-header-group; } .wide { overflow: visible; } }
 """
 
 
