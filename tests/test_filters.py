@@ -252,3 +252,12 @@ def test_n4_shrinks_to_equal_spacing(
     shape: tuple[int, ...], spacing: tuple[float, ...], factors: list[int]
 ) -> None:
     assert FILTERS["n4"]()._factors(shape, spacing) == factors
+
+
+def test_invert_turns_the_range_over_and_twice_gives_the_image() -> None:
+    image = Image(np.array([[[1.0, 2.0, 5.0]]]), Grid.from_spacing((1, 3)))
+    inside = Labels(np.array([[1, 1, 0]]), image.grid)
+    found = filter_called("invert")(image)
+    np.testing.assert_array_equal(found.array, [[[5, 4, 1]]])
+    np.testing.assert_array_equal(filter_called("invert")(found).array, image.array)
+    np.testing.assert_array_equal(filter_called("invert")(image, inside).array, [[[2, 1, -2]]])

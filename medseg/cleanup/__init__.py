@@ -40,6 +40,10 @@ CLEANUPS: Registry[Callable[..., Cleanup]] = Registry(
             "medseg.cleanup.morphology:Smooth",
             "borders smoothed at a width in mm, no gap between labels",
         ),
+        "relabel": (
+            "medseg.cleanup.relabel:Relabel",
+            "which class of a method is which label; the others become background",
+        ),
     },
 )
 

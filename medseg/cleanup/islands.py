@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from medseg.cleanup.boxes import boxes_of
 from medseg.cleanup.cleaning import clean_with
 from medseg.components import components, labels_of, largest, sizes
+from medseg.parameter import parameter
 from medseg.volume import BACKGROUND, Labels
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class KeepLargest:
     """
 
     of: Together = "each"
-    connectivity: int = 1
+    connectivity: int = parameter(1, "[1, 3]")
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -81,8 +82,8 @@ class DropSmall:
         auto, cpu, cuda or cuda:N.
     """
 
-    below: float = 10.0
-    connectivity: int = 1
+    below: float = parameter(10.0, "[0, inf)", usual=(1, 10_000), log=True, unit="mm³")
+    connectivity: int = parameter(1, "[1, 3]")
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -122,7 +123,7 @@ class FillHoles:
         auto, cpu, cuda or cuda:N.
     """
 
-    connectivity: int = 1
+    connectivity: int = parameter(1, "[1, 3]")
     device: str = "auto"
 
     def __post_init__(self) -> None:

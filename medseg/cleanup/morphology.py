@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from medseg.cleanup.boxes import boxes_of
 from medseg.cleanup.cleaning import clean_with
 from medseg.distance import distance_to
+from medseg.parameter import parameter
 from medseg.smoothing import gaussian
 from medseg.volume import BACKGROUND, Labels
 
@@ -36,7 +37,7 @@ class Open:
         auto, cpu, cuda or cuda:N.
     """
 
-    radius: float = 2.0
+    radius: float = parameter(2.0, "(0, inf)", usual=(0.5, 10), log=True, unit="mm")
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -76,7 +77,7 @@ class Close:
         auto, cpu, cuda or cuda:N.
     """
 
-    radius: float = 2.0
+    radius: float = parameter(2.0, "(0, inf)", usual=(0.5, 10), log=True, unit="mm")
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -121,7 +122,7 @@ class Smooth:
         auto, cpu, cuda or cuda:N.
     """
 
-    sigma: float = 1.0
+    sigma: float = parameter(1.0, "(0, inf)", usual=(0.5, 4), log=True, unit="mm")
     device: str = "auto"
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ FILTERS: Registry[Callable[..., Filter]] = Registry(
             "medseg.filters.intensities:Normalise",
             "mean 0 and deviation 1, of each channel",
         ),
+        "invert": ("medseg.filters.intensities:Invert", "what is dark becomes bright"),
     },
 )
 

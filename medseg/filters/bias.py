@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.filters.filtering import filter_with
+from medseg.parameter import parameter
 from medseg.volume import Image, Labels
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ class N4:
     29(6):1310-1320, 2010. doi:10.1109/TMI.2010.2046908
     """
 
-    shrink: int = 4
-    iterations: int = 50
-    levels: int = 4
+    shrink: int = parameter(4, "[1, inf)")
+    iterations: int = parameter(50, "[1, inf)")
+    levels: int = parameter(4, "[1, inf)")
     device: str = "auto"
 
     def __post_init__(self) -> None:

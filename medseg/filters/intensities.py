@@ -1,4 +1,4 @@
-"""Filters that map intensities one by one: clip and normalise."""
+"""Filters that map intensities one by one: clip, normalise and invert."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from medseg.filters.filtering import filter_with
+from medseg.parameter import parameter
 from medseg.volume import Image, Labels
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ class Clip:
         auto, cpu, cuda or cuda:N.
     """
 
-    low: float = 0.5
-    high: float = 99.5
+    low: float = parameter(0.5, "[0, 100)", usual=(0, 10), unit="%")
+    high: float = parameter(99.5, "(0, 100]", usual=(90, 100), unit="%")
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -87,6 +88,37 @@ class Normalise:
             mean, deviation = values.mean(), values.std(correction=0)
             scale = torch.where(deviation > 0, 1 / deviation, 1.0)
             channels.append(((channel - mean) * scale).float())
+        return torch.stack(channels)
+
+
+@dataclass(frozen=True)
+class Invert:
+    """Turn each channel over, so that what is dark becomes bright and the range stays.
+
+    For methods that look for what is bright, or for valleys, where it is the other way round:
+    with `invert+basins`, regions are bright and the borders between them dark, as membranes
+    are under the electron microscope.
+
+    Parameters
+    ----------
+    device : str
+        auto, cpu, cuda or cuda:N.
+    """
+
+    device: str = "auto"
+
+    def __call__(self, image: Image, mask: Labels | None = None) -> Image:
+        """Inverted image."""
+        return filter_with(self.run, image, mask, self.device)
+
+    def run(self, image: Tensor, spacing: tuple[float, ...], mask: Tensor | None) -> Tensor:
+        """Inverted (C, ...) tensor; the range is that of the voxels of the mask."""
+        import torch
+
+        channels = []
+        for channel in image:
+            low, high = _counted(channel, mask).aminmax()
+            channels.append(low + high - channel)
         return torch.stack(channels)
 
 

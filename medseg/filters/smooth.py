@@ -8,6 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from medseg.filters.filtering import filter_with
+from medseg.parameter import parameter
 from medseg.smoothing import gaussian
 from medseg.volume import Image, Labels
 
@@ -33,7 +34,7 @@ class Gaussian:
         auto, cpu, cuda or cuda:N.
     """
 
-    sigma: float = 1.0
+    sigma: float = parameter(1.0, "(0, inf)", usual=(0.5, 4), log=True, unit="mm")
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -66,7 +67,7 @@ class Median:
         auto, cpu, cuda or cuda:N.
     """
 
-    radius: float = 1.0
+    radius: float = parameter(1.0, "(0, inf)", usual=(0.5, 4), log=True, unit="mm")
     device: str = "auto"
 
     def __post_init__(self) -> None:
