@@ -24,7 +24,7 @@ FLOORS = [  # from the ground up; parts of one floor do not see each other
     },
     {"classical", "networks", "metrics", "dataset"},
     {"learning", "evaluation", "chain"},
-    {"demo", "info", "report", "comparison"},
+    {"demo", "info", "report", "comparison", "tuning"},
     {"cli"},
 ]
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

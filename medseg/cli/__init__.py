@@ -25,6 +25,7 @@ from medseg.cli.plan import plan
 from medseg.cli.predict import predict
 from medseg.cli.segment import segment
 from medseg.cli.train import train
+from medseg.cli.tune import tune
 from medseg.cohort import in_one_line, mendable
 from medseg.device import available_threads
 
@@ -32,7 +33,20 @@ _INTERRUPTED = 130  # 128 + SIGINT, what typer makes of KeyboardInterrupt
 
 log = logging.getLogger("medseg")
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-for _command in (demo, methods, info, convert, segment, plan, train, predict, evaluate, compare):
+_COMMANDS = (
+    demo,
+    methods,
+    info,
+    convert,
+    segment,
+    tune,
+    plan,
+    train,
+    predict,
+    evaluate,
+    compare,
+)
+for _command in _COMMANDS:
     app.command()(_command)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from medseg.segmenter import Segmenter
     from medseg.volume import Labels
 
+log = logging.getLogger("medseg")
+_REFERENCE = "reference"  # in place of a path
+
 
 def segment(
     inputs: Inputs,
@@ -56,9 +60,9 @@ def segment(
     seeds: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH",
+            metavar="PATH|reference",
             help="Voxels known beforehand: a label map, or a folder with one of the name of each "
-            "case.",
+            "case. The word reference makes them of the annotations, as `medseg tune` does.",
         ),
     ] = None,
     background_seed: Annotated[
@@ -100,12 +104,17 @@ def segment(
     chain = replace(chain, cleanups=(*chain.cleanups, *cleanups_of(cleanups, device)))
     channels = _channels_of(chain.method)
     cases = find_cases(inputs, channels, series=series)
-    for path, what in ((seeds, "--seeds"), (mask, "--mask")):
+    helped = seeds == Path(_REFERENCE)
+    for path, what in ((None if helped else seeds, "--seeds"), (mask, "--mask")):
         _require_one_each(path, len(cases), what)
+    if helped and background_seed is not None:
+        raise ValueError("seeds made of the annotations mark their background; leave out the label")
+    if helped:
+        log.warning("the seeds are made of the annotations, so scores will be those with that help")
 
     def work(case: Case, path: Path) -> None:
-        known = None if seeds is None else _seeds(_of_case(seeds, case), background_seed)
         inside = case.mask() if mask is None else read_labels(_of_case(mask, case))
+        known = _known(case, seeds, background_seed, inside)
         image = case.image(channels, nan)
         labels = chain.segment(image, known, inside)
         if preview:
@@ -179,6 +188,19 @@ def _of_case(path: Path, case: Case) -> Path:
         if (file := path / f"{case.name}{suffix}").exists():
             return file
     raise FileNotFoundError(f"{path} holds nothing for case {case.name}, expected {file}")
+
+
+def _known(
+    case: Case, seeds: Path | None, background: int | None, inside: Labels | None
+) -> Labels | None:
+    """Seeds of a case, if there are any."""
+    if seeds is None:
+        return None
+    if seeds == Path(_REFERENCE):
+        from medseg.tuning import seeds_of
+
+        return seeds_of(case.labels(), inside)
+    return _seeds(_of_case(seeds, case), background)
 
 
 def _seeds(path: Path, background: int | None) -> Labels:

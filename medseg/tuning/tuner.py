@@ -1,0 +1,192 @@
+"""Fit the parameters of a method, or of a chain, to annotated cases."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from typing import Any, TypeVar
+
+import numpy as np
+
+from medseg.chain import Chain, with_parameters
+from medseg.classical import METHODS
+from medseg.dataset import Case, Dataset
+from medseg.filters import FILTERS
+from medseg.progress import progress
+from medseg.tuning.halving import Search, finalists, ranked
+from medseg.tuning.judging import Judge
+from medseg.tuning.shelf import Shelf
+from medseg.tuning.space import Space
+from medseg.tuning.trials import Fit, Trials
+from medseg.tuning.tuned import Tuned
+
+T = TypeVar("T")
+log = logging.getLogger("medseg")
+_BATCH = 27  # settings, of which the best go on
+_PATIENCE = 1000  # draws that bring nothing new, until there is nothing new
+_LOOKED_AT = 8  # cases that say how bright images are
+_RELABEL, _PAIRS = "relabel", "relabel.pairs"
+
+
+def tune(chain: str, training: Dataset, search: Search | None = None) -> Tuned:
+    """Find parameters with which a method, or a chain, does best on annotated cases.
+
+    Settings are drawn at random from the ranges that parameters declare. Of every 27, all are
+    tried on a ninth of the cases, the best third on a third of them, and the best third of
+    these on all. The same is done without each fold, and what is found then is scored on the
+    cases of the fold: the mean of these is the figure to quote, `Tuned.score`.
+
+    Methods without seeds give classes, and each label is matched with the class that it overlaps
+    best, one for one, on the cases that are fitted to; a step `relabel` behind the method says
+    which. Fix `relabel.pairs` to say it yourself. With seeds, or a metric of objects, nothing is
+    matched. Masks of the cases are used. A case that a setting can't segment gets the worst
+    score.
+
+    Parameters
+    ----------
+    chain : str
+        As `Chain.parse` takes it: "otsu", "gaussian+otsu+keep-largest".
+    training : Dataset
+        All cases annotated.
+    search : Search, optional
+        How to look, and for what.
+
+    Raises
+    ------
+    ValueError
+        If there is no such chain, parameter or metric, a case can't be read, or no setting can
+        segment any case.
+
+    References
+    ----------
+    K. Jamieson, A. Talwalkar, "Non-stochastic best arm identification and hyperparameter
+    optimization", AISTATS 2016. doi:10.48550/arXiv.1502.07943
+    """
+    wanted = search or Search()
+    judge = Judge(wanted.metric, _labels_of(training))
+    names = [name.strip() for name in chain.split("+")]
+    fixed, ranges = (_with_names(given, names) for given in (wanted.fixed, wanted.ranges))
+    matching = wanted.seeds == "none" and not judge.by_objects and _PAIRS not in fixed
+    if (matching or _PAIRS in fixed) and _RELABEL not in names:
+        names = _with_relabel(names)
+    steps = with_parameters([{"name": name} for name in names], fixed)
+    space = Space.of(steps, fixed, ranges)
+    leading = takewhile(lambda s: s["name"] in FILTERS and not space.varies(s["name"]), steps)
+    # A chain has a method, and any does for building the filters.
+    steady = Chain.of([*leading, {"name": "mean"}], wanted.device).filters
+    shelf = Shelf(steady, seeded=wanted.seeds == "reference")
+    order = _shuffled(training.cases, wanted.seed)
+    if space.open:
+        space = space.within(*shelf.span(order[:_LOOKED_AT]))
+    trials = Trials(steps, shelf, judge, matching=matching, device=wanted.device)
+    sides = _Sides.of(training, order, wanted.folds)
+    fits = _search(trials, space, sides, wanted)
+    return _chosen(trials, space, sides, fits, wanted)
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """What is fitted to, and what is held out meanwhile; the last side is of all cases."""
+
+    fitting: tuple[tuple[Case, ...], ...]
+    held_out: tuple[tuple[Case, ...], ...]
+
+    @classmethod
+    def of(cls, training: Dataset, order: Sequence[Case], folds: int) -> _Sides:
+        count = min(folds, len({case.patient or case.name for case in order}))
+        if folds and count < 2:
+            log.warning("one patient can't be cross-validated: nothing is held out")
+        parts = [training.fold(i, count) for i in range(count)] if count > 1 else []
+        fitting = [tuple(case for case in order if case in part.cases) for part, _ in parts]
+        return cls((*fitting, tuple(order)), tuple(part.cases for _, part in parts))
+
+
+def _search(trials: Trials, space: Space, sides: _Sides, search: Search) -> list[dict[int, Fit]]:
+    """Settings that came through to the end, by number, on each side."""
+    fits: list[dict[int, Fit]] = [{} for _ in sides.fitting]
+    new = islice(_settings(trials, space, search.seed), search.trials)
+    begun = time.monotonic()
+    with progress("tune") as shown:
+        while batch := list(islice(new, _BATCH)):
+            before = time.monotonic()
+            for number, (found, cases) in enumerate(zip(fits, sides.fitting, strict=True)):
+                share = (batch[0] + len(batch) * number / len(fits)) / search.trials
+                shown.update(share, f"{len(trials.settings)} settings")
+                found.update(finalists(trials, batch, cases))
+            now = time.monotonic()
+            if search.minutes and now - begun + (now - before) > 60 * search.minutes:
+                break
+    if not trials.succeeded:
+        why = next(iter(trials.refusals.values()))
+        hint = "" if search.seeds != "none" else "; seeds can be made from the reference"
+        raise ValueError(f"no setting could segment a case: {why}{hint * ('seeds' in why)}")
+    return fits
+
+
+def _settings(trials: Trials, space: Space, seed: int) -> Iterator[int]:
+    """Numbers of settings that are new and can be built, the defaults first."""
+    rng = np.random.default_rng(seed)
+    drawn: dict[str, Any] = {}
+    idle, why = 0, ""
+    while idle < _PATIENCE:
+        idle += 1
+        try:
+            number = trials.add(drawn)
+        except ValueError as error:
+            why = str(error)
+        else:
+            if number is not None:
+                idle = 0
+                yield number
+        drawn = space.draw(rng)
+    if not trials.settings:
+        raise ValueError(f"no setting is legal: {why}")
+
+
+def _chosen(
+    trials: Trials, space: Space, sides: _Sides, fits: Sequence[Mapping[int, Fit]], search: Search
+) -> Tuned:
+    """The best setting of all cases; and the scores of those of the folds where held out."""
+    *of_folds, best = (ranked(trials, side)[0] for side in fits)
+    scores: dict[str, float] = {}
+    for number, side, cases in zip(of_folds, fits[:-1], sides.held_out, strict=True):
+        scores |= trials.apply(number, side[number].pairs, cases).scores
+    whole = fits[-1][best]
+    return Tuned(
+        trials.chain(best, whole.pairs),
+        whole.score,
+        scores,
+        tuple(trials.settings[number] for number in of_folds),
+        len(trials.settings),
+        len(trials.refusals),
+        space.to_json(),
+        search,
+    )
+
+
+def _labels_of(training: Dataset) -> tuple[int, ...]:
+    """Labels that the data set names, or else those that its annotations have."""
+    if training.names:
+        return tuple(sorted(training.names))
+    found = {label for case in training.cases for label in case.labels().values()}
+    return tuple(sorted(found))
+
+
+def _with_relabel(names: Sequence[str]) -> list[str]:
+    """Names of a chain with the step behind its method."""
+    at = [name in METHODS for name in names].index(True) + 1 if set(names) & set(METHODS) else 0
+    return [*names[:at], _RELABEL, *names[at:]]
+
+
+def _with_names(given: Mapping[str, T], names: Sequence[str]) -> dict[str, T]:
+    """Parameters by the name of their step too, which the method's may lack."""
+    method = next((name for name in names if name in METHODS), "")
+    return {key if "." in key else f"{method}.{key}": value for key, value in given.items()}
+
+
+def _shuffled(cases: Sequence[Case], seed: int) -> list[Case]:
+    order = np.random.default_rng(seed).permutation(len(cases))
+    return [cases[place] for place in order]
