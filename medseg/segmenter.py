@@ -157,6 +157,32 @@ def segment_with(
     """
     import torch
 
+    frame, found, inside = _run(run, image, seeds, mask, device)
+    if inside is not None:
+        found = torch.where(inside, found, BACKGROUND)
+    array = smallest_integers(frame.download(found))
+    return in_place_of(array, image, seeds.names if seeds is not None else {})
+
+
+def probabilities_with(
+    run: Run, image: Image, seeds: Labels | None, mask: Labels | None, device: str = "auto"
+) -> Image:
+    """Do as `segment_with` for `Probabilistic`: `run` gives a (K, ...) float tensor, 0 first."""
+    frame, found, inside = _run(run, image, seeds, mask, device)
+    if inside is not None:
+        found[:, ~inside] = 0
+        found[0, ~inside] = 1
+    names = ("background", *(f"label {label}" for label in range(1, len(found))))
+    turned = Image(frame.download(found), reorient(image).grid, names)
+    return Image(reorient(turned, orientation(image.grid)).array, image.grid, names)
+
+
+def _run(
+    run: Run, image: Image, seeds: Labels | None, mask: Labels | None, device: str
+) -> tuple[Frame, Tensor, Tensor | None]:
+    """Frame of the image, what `run` gives, and the mask as a tensor."""
+    import torch
+
     require_place(image, seeds, mask)
     frame = Frame.of(image, device)
     inside = None if mask is None else frame.upload(mask, torch.bool)
@@ -166,10 +192,7 @@ def segment_with(
         None if seeds is None else frame.upload(seeds, torch.int32),
         inside,
     )
-    if inside is not None:
-        found = torch.where(inside, found, BACKGROUND)
-    array = smallest_integers(frame.download(found))
-    return in_place_of(array, image, seeds.names if seeds is not None else {})
+    return frame, found, inside
 
 
 def _kept(shape: tuple[int, ...]) -> list[int]:

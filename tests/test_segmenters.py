@@ -17,7 +17,13 @@ SEEDED = {
     "vector-confidence-connected",
     "watershed",
 }
-MULTICHANNEL: set[str] = {"vector-confidence-connected", "watershed", "basins"}
+MULTICHANNEL: set[str] = {
+    "vector-confidence-connected",
+    "watershed",
+    "basins",
+    "k-means",
+    "gaussian-mixture",
+}
 # Parts of these cover all; together they make up the ball.
 PARTITIONS = {"basins"}
 # What a method needs to find the ball, where its defaults are for heads.
@@ -32,6 +38,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "niblack": {"window": 60, "weight": -1},
     "yen": {"bins": 8},  # with more, it parts the ground
     "maximum-entropy": {"bins": 8},
+    "k-means": {"classes": 2},
+    "gaussian-mixture": {"classes": 2},
     "local-gaussian": {"sigma": 10, "margin": 0.3},
 }
 EVERY_WAY_TO_STORE = [

@@ -52,6 +52,14 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
             "medseg.classical.hysteresis:Hysteresis",
             "a low threshold where a high one is connected",
         ),
+        "k-means": (
+            "medseg.classical.k_means:KMeans",
+            "classes about means; any number of channels",
+        ),
+        "gaussian-mixture": (
+            "medseg.classical.gaussian_mixture:GaussianMixture",
+            "bell-shaped classes, smooth if wished; any number of channels",
+        ),
         "region-growing": (
             "medseg.classical.region_growing:RegionGrowing",
             "what touches a seed and looks like it; needs seeds",
