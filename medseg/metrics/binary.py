@@ -13,6 +13,7 @@ O. Maier et al., MedPy, Zenodo, doi:10.5281/zenodo.2565940
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from medseg.components import components
 from medseg.metrics.comparison import Comparison
 from medseg.metrics.distances import Distances
 from medseg.metrics.matching import assign
-from medseg.metrics.pair import border_distances
+from medseg.metrics.pair import border_distances, box_of
+from medseg.metrics.partition import Partition
 
 _Spacing = float | Iterable[float] | None
 
@@ -173,7 +175,7 @@ def obj_asd(
     From the objects of the reference to those of the result, which is how MedPy measures it,
     though its text has it the other way round. `connectivity` also says what is one object.
     """
-    return _object_distances(result, reference, voxelspacing, connectivity).mean()
+    return _mean(_object_distances(result, reference, voxelspacing, connectivity))
 
 
 def obj_assd(
@@ -188,7 +190,7 @@ def obj_assd(
     """
     there = _object_distances(result, reference, voxelspacing, connectivity)
     back = _object_distances(reference, result, voxelspacing, connectivity)
-    return (there + back).mean()
+    return _mean(there + back)
 
 
 def obj_fpr(result: ArrayLike, reference: ArrayLike, connectivity: int = 1) -> float:
@@ -282,36 +284,45 @@ def _correlation(first: NDArray[np.int64], second: NDArray[np.int64]) -> Any:
 
 def _object_distances(
     result: ArrayLike, reference: ArrayLike, voxelspacing: _Spacing, connectivity: int
-) -> Distances:
-    """Distances from the matched objects of the reference to those of the result."""
+) -> list[Distances]:
+    """Distances from each matched object of the reference to that of the result."""
     named, known, matches = _matched(reference, result, connectivity)
     spacing = _spacing(voxelspacing, known.ndim)
-    total = Distances.from_values([])
     if known.ndim > 3:
-        for there, here in matches.items():
-            total = (
-                total + border_distances(named == here, known == there, spacing, connectivity)[0]
-            )
-        return total
+        return [
+            border_distances(named == here, known == there, spacing, connectivity)[0]
+            for there, here in matches.items()
+        ]
     # One code for both of a match, and a single look at the borders of all.
-    first, second = np.zeros(named.max() + 1, np.uint32), np.zeros(known.max() + 1, np.uint32)
+    dtype = np.uint8 if len(matches) < 2**8 else np.uint32
+    first, second = np.zeros(named.max() + 1, dtype), np.zeros(known.max() + 1, dtype)
     for code, (there, here) in enumerate(matches.items(), 1):
         first[here], second[there] = code, code
     compared = Comparison.of(first[named], second[known], len(matches) + 1, spacing, connectivity)
-    for code in range(1, len(matches) + 1):
-        total = total + compared.distances(code)[0]
-    return total
+    return [compared.distances(code)[0] for code in range(1, len(matches) + 1)]
+
+
+def _mean(parts: list[Distances]) -> float:
+    """Mean of all distances of several borders; nan if there are none."""
+    count = sum(len(part) for part in parts)
+    return sum(part.sum() for part in parts) / count if count else nan
 
 
 def _matched(
     result: ArrayLike, reference: ArrayLike, connectivity: int
 ) -> tuple[NDArray[np.integer], NDArray[np.integer], dict[int, int]]:
-    """Objects of both, numbered from 1, and which of the reference has which of the result."""
-    first, second = (_objects(mask, connectivity) for mask in _masks(result, reference))
-    inside = (first > 0) & (second > 0)
+    """Objects of both, numbered from 1, and which of the reference has which of the result.
+
+    In the box that holds all of them.
+    """
+    masks = _masks(result, reference)
+    box = box_of((masks[0] | masks[1]).view(bool))
+    first, second = (_objects(mask[box], connectivity) for mask in masks)
     overlaps: dict[int, list[int]] = {}
-    for there, here in np.unique(np.stack([second[inside], first[inside]]), axis=1).T.tolist():
-        overlaps.setdefault(there, []).append(here)
+    common = Partition.of(second, first)
+    for there, here in zip(common.predicted.tolist(), common.reference.tolist(), strict=True):
+        if there and here:
+            overlaps.setdefault(there, []).append(here)
     return first, second, assign(overlaps)
 
 

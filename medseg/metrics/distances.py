@@ -50,9 +50,13 @@ class Distances:
         """Largest distance in mm; nan if there is none."""
         return self._ranked(len(self) - 1) if len(self) else nan
 
+    def sum(self) -> float:
+        """Sum of all distances in mm."""
+        return float(self.mm @ self.counts)
+
     def mean(self) -> float:
         """Mean distance in mm; nan if there is none."""
-        return float(self.mm @ self.counts) / len(self) if len(self) else nan
+        return self.sum() / len(self) if len(self) else nan
 
     def percentile(self, percent: float) -> float:
         """Distance in mm that `percent` of the voxels stay below; nan if there is none.

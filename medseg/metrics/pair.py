@@ -176,10 +176,11 @@ def present_axes(shape: tuple[int, ...]) -> list[int]:
 
 def box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """Smallest box that holds all of the mask; the first voxel if it is empty."""
-    box = []
+    box: list[slice] = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
-        filled = np.flatnonzero(mask.any(axis=others))
+        # What the axes before have ruled out is not looked at again.
+        filled = np.flatnonzero(mask[tuple(box)].any(axis=others))
         box.append(slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 1))
     return tuple(box)
 
