@@ -15,10 +15,12 @@ SEEDED = {
     "neighbourhood-connected",
     "confidence-connected",
     "vector-confidence-connected",
+    "fast-marching",
     "watershed",
 }
 MULTICHANNEL: set[str] = {
     "vector-confidence-connected",
+    "fast-marching",
     "watershed",
     "basins",
     "k-means",
@@ -30,6 +32,7 @@ PARTITIONS = {"basins"}
 SETTINGS: dict[str, dict[str, Any]] = {
     "connected-threshold": {"lower": 0.5},
     "neighbourhood-connected": {"lower": 0.5, "radius": 0.5},
+    "fast-marching": {"scale": 0.3},
     "watershed": {"scale": 0.3},  # the ball is a few voxels wide
     "basins": {"scale": 0.3},
     "threshold": {"low": 0.5},

@@ -80,6 +80,10 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
             "medseg.classical.confidence_connected:VectorConfidenceConnected",
             "the same in several channels together",
         ),
+        "fast-marching": (
+            "medseg.classical.fast_marching:FastMarching",
+            "fronts from the seeds, slow at edges; the first to arrive wins",
+        ),
         "watershed": (
             "medseg.classical.watershed:Watershed",
             "regions that meet at the strongest edge between their seeds",
