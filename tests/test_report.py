@@ -139,6 +139,13 @@ def test_the_worst_case_comes_first(tmp_path: Path) -> None:
     assert re.findall(r'alt="(\w)', text) == ["c", "b", "a"]
 
 
+def test_a_miss_is_worse_than_any_distance(tmp_path: Path) -> None:
+    reference = drawn((1, 2), (2, 6))
+    cases = {"missed": (drawn((2, 6)), reference), "far": (drawn((1, 0), (2, 7)), reference)}
+    scores = evaluate_cases(*folders(tmp_path, cases), ["hd"])
+    assert worst_first(scores, "hd") == ["missed", "far"]
+
+
 def test_of_many_labels_the_worst_of_each_case_are_named(tmp_path: Path) -> None:
     reference = np.arange(60).reshape(3, 4, 5)
     predicted = np.where(reference == 17, 18, reference)
@@ -165,15 +172,19 @@ def test_images_stand_behind_the_worst_cases(tmp_path: Path) -> None:
 
 
 def test_the_matrix_is_that_of_the_voxels(tmp_path: Path) -> None:
-    cases = {"d": (drawn((2, 2), (2, 6)), drawn((1, 2), (2, 5))), **TWO_CASES}
-    scores = evaluate_cases(*folders(tmp_path, cases), ["dice"])
-    text = confusion(scores)
-    arrays = [(p.array, r.array) for p, r in cases.values()]
-    for annotated in range(3):
-        total = sum((r == annotated).sum() for _, r in arrays)
-        right = sum(((r == annotated) & (p == annotated)).sum() for p, r in arrays)
-        name = ("background", "1", "2")[annotated]
-        assert f"{name}: {100 * right / total:.1f} % right" in text
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 3, (2, 3, 4, 5)) for _ in range(3)]
+    cases = {
+        f"{k}": (Labels.from_array(p), Labels.from_array(r)) for k, (p, r) in enumerate(arrays)
+    }
+    text = confusion(evaluate_cases(*folders(tmp_path, cases), ["dice"]))
+    predicted, reference = np.stack(arrays, axis=1).reshape(2, -1)
+    for annotated, name in enumerate(("background", "1", "2")):
+        right = (predicted[reference == annotated] == annotated).mean()
+        assert f"{name}: {100 * right:.1f} % right" in text
+        for other, called in enumerate(("background", "1", "2")):
+            share = (predicted[reference == annotated] == other).mean()
+            assert f"{name} → {called}: {100 * share:.0f} %" in text
 
 
 def test_of_many_labels_the_most_mistaken_are_shown(tmp_path: Path) -> None:
