@@ -17,8 +17,12 @@ SEEDED = {
     "vector-confidence-connected",
     "fast-marching",
     "watershed",
+    "morphological-chan-vese",
+    "morphological-gac",
 }
 MULTICHANNEL: set[str] = {
+    "morphological-gac",
+    "morphological-chan-vese",
     "vector-confidence-connected",
     "fast-marching",
     "watershed",
@@ -44,6 +48,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "k-means": {"classes": 2},
     "gaussian-mixture": {"classes": 2},
     "local-gaussian": {"sigma": 10, "margin": 0.3},
+    "morphological-chan-vese": {"smoothing": 0},
+    "morphological-gac": {
+        "scale": 0.77,  # the ball is small
+        "contrast": 0.2,
+        "threshold": 0.99,
+        "smoothing": 0,
+        "iterations": 4,
+    },
 }
 EVERY_WAY_TO_STORE = [
     "".join(letters) for order in permutations(("RL", "AP", "SI")) for letters in product(*order)

@@ -92,6 +92,14 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
             "medseg.classical.watershed:Basins",
             "watershed without seeds: a region around each valley that is deep enough",
         ),
+        "morphological-chan-vese": (
+            "medseg.classical.morphological_chan_vese:MorphologicalChanVese",
+            "contour that makes inside and outside even, by whole voxels; needs seeds",
+        ),
+        "morphological-gac": (
+            "medseg.classical.morphological_gac:MorphologicalGAC",
+            "contour that edges hold, by whole voxels; needs seeds",
+        ),
     },
 )
 

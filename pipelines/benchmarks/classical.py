@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -21,10 +22,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
-from skimage import measure
+from skimage import measure, segmentation
+from skimage.segmentation import morphsnakes
 
 import medseg
 from medseg import device as devices
+from medseg.classical.deforming import Start, last_of
+from medseg.classical.edges import edge_map
+from medseg.classical.morphological_chan_vese import MorphologicalChanVese
+from medseg.classical.morphological_gac import MorphologicalGAC
 from medseg.components import components, largest
 from medseg.distance import distance_to
 from medseg.phantom import draw_case
@@ -32,6 +38,7 @@ from medseg.registry import pick
 
 OURS = "medseg"
 SHAPE, QUICK = (181, 217, 181), (24, 28, 24)
+STEPS = 20  # of contours that move by whole voxels
 
 
 @dataclass(frozen=True)
@@ -137,10 +144,73 @@ def euclidean(volume: Volume) -> Row:
     return Row(sides, apart)
 
 
+def morphological_chan_vese(volume: Volume) -> Row:
+    """Steps of a contour without edges from a ball, on the whole volume."""
+    # scikit-image adds up in the type of its image: of whole numbers, in no wrong order.
+    values = np.round(volume.values * (1000 / (np.abs(volume.values).max() or 1)))
+    start = ball_in(values.shape)
+    image, seeds = volume.tensor(values[None]), volume.tensor(start.astype(np.int32))
+    model = MorphologicalChanVese(iterations=STEPS, tolerance=0)
+    peer = values.astype(np.float64)
+
+    def theirs() -> NDArray[np.int8]:
+        reset_cycle()
+        return segmentation.morphological_chan_vese(peer, STEPS, start)
+
+    sides = {OURS: lambda: model.run(image, (1, 1, 1), seeds, None), "scikit-image": theirs}
+    return Row(sides, differing)
+
+
+def morphological_gac(volume: Volume) -> Row:
+    """Steps of a geodesic contour that grows from a ball, on 128³ voxels with the same map."""
+    values = cropped(volume.values, 128)
+    start = ball_in(values.shape)
+    speed = edge_map(volume.tensor(values[None]), 1.0, 1.0, (1, 1, 1))
+    model = MorphologicalGAC(iterations=STEPS, tolerance=0)
+    inside = volume.tensor(start)
+    begin = Start({1: inside}, torch.ones_like(inside))
+    peer = speed.cpu().numpy()
+
+    def theirs() -> NDArray[np.int8]:
+        reset_cycle()
+        return segmentation.morphological_geodesic_active_contour(
+            *(peer, STEPS, start, 1, model.threshold), balloon=1
+        )
+
+    sides = {OURS: lambda: last_of(model.on(speed, begin, (1, 1, 1))), "scikit-image": theirs}
+    return Row(sides, differing)
+
+
+def cropped(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """The middle of a volume, no axis longer than `size`."""
+    box = tuple(slice((n - min(n, size)) // 2, (n + min(n, size)) // 2) for n in values.shape)
+    return np.ascontiguousarray(values[box])
+
+
+def ball_in(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Ball in the middle, a quarter of the shortest axis wide."""
+    middle = np.reshape(shape, (-1, 1, 1, 1)) // 2
+    away = ((np.indices(shape) - middle) ** 2).sum(axis=0)
+    return np.asarray(away <= (min(shape) / 8) ** 2)
+
+
+def reset_cycle() -> None:
+    """scikit-image smooths in two ways in turn, and whose turn it is outlasts a call."""
+    first, second = morphsnakes.sup_inf, morphsnakes.inf_sup
+    morphsnakes._curvop.funcs = cycle([lambda u: first(second(u)), lambda u: second(first(u))])
+
+
+def differing(ours: torch.Tensor, theirs: NDArray) -> str:
+    """How far two regions agree."""
+    return f"{int((ours.cpu().numpy() != theirs).sum())} of {theirs.size} voxels differ"
+
+
 ROWS: dict[str, Callable[[Volume], Row]] = {
     "components-faces": partial(connected, connectivity=1),
     "components-corners": partial(connected, connectivity=3),
     "distance": euclidean,
+    "morphological-chan-vese": morphological_chan_vese,
+    "morphological-gac": morphological_gac,
 }
 
 

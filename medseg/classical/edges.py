@@ -1,0 +1,81 @@
+"""Maps that are 1 where an image is even and fall towards 0 at its edges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from medseg.relief import gradient_magnitude
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def edge_map(
+    image: Tensor,
+    scale: float,
+    contrast: float,
+    spacing: tuple[float, ...],
+    mask: Tensor | None = None,
+) -> Tensor:
+    """1 / (1 + (s / c)²) of the steepness s, after Perona and Malik.
+
+    Parameters
+    ----------
+    image : (C, ...) float tensor
+    scale : float
+        Standard deviation of the Gaussian under the gradient, mm.
+    contrast : float
+        Steepness at which the map is 1/2, in root mean squares of that of the image inside the
+        mask.
+    spacing : tuple of float, mm
+    mask : (...) bool tensor, optional
+
+    Returns
+    -------
+    (...) float32 tensor
+        In (0, 1]; 1 everywhere if the image is constant.
+
+    References
+    ----------
+    P. Perona, J. Malik, "Scale-space and edge detection using anisotropic diffusion", IEEE
+    Trans. Pattern Anal. Mach. Intell. 12(7):629-639, 1990. doi:10.1109/34.56205
+    """
+    steepness = gradient_magnitude(image, scale, spacing, mask)
+    values = steepness if mask is None else steepness[mask]
+    # On the CPU, so that the sum has the same order on all devices.
+    mean_square = float(values.cpu().double().square().mean())
+    if not mean_square:
+        return steepness.fill_(1)
+    return 1 / (1 + steepness.square_() / (contrast**2 * mean_square))
+
+
+def slopes(values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Change of `values` by voxel along each axis, (axes, ...).
+
+    Central; one-sided at the ends of an axis. What lies outside the mask counts as if it were
+    equal.
+    """
+    import torch
+
+    if mask is None:
+        return torch.stack([differences(values, axis) for axis in range(values.ndim)])
+    found = torch.zeros_like(values).repeat(values.ndim, *[1] * values.ndim)
+    for axis in range(values.ndim):
+        size = values.shape[axis]
+        steps = values.diff(dim=axis)
+        steps *= mask.narrow(axis, 0, size - 1) & mask.narrow(axis, 1, size - 1)
+        for begin in (0, 1):
+            found[axis].narrow(axis, begin, size - 1).add_(steps, alpha=0.5)
+    return found
+
+
+def differences(values: Tensor, axis: int) -> Tensor:
+    """Half the difference of the neighbours along an axis; one-sided, and whole, at its ends."""
+    import torch
+
+    size = values.shape[axis]
+    if size == 1:
+        return torch.zeros_like(values)
+    steps = values.diff(dim=axis)
+    inner = (values.narrow(axis, 2, size - 2) - values.narrow(axis, 0, size - 2)) / 2
+    return torch.cat([steps.narrow(axis, 0, 1), inner, steps.narrow(axis, size - 2, 1)], dim=axis)
