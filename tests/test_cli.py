@@ -136,6 +136,30 @@ def test_seeds_of_several_cases_come_from_a_folder(run: Run, tmp_path: Path) -> 
     assert "holds nothing for case b, expected" in err
 
 
+def test_seeds_can_be_given_by_place(run: Run, image: Path, tmp_path: Path) -> None:
+    x, y, z = (GRID.affine @ [3, 4, 5, 1])[:3]
+    output, common = tmp_path / "labels.nii.gz", ("-m", "connected-threshold", "--set", "lower=50")
+    for place in ("3,4,5=6", f"{x}mm,{y}mm,{z}mm=6"):
+        more = ("--seed", place, "--seed", "0,0,0=-1", "--overwrite")
+        assert run("segment", image, "-o", output, *common, *more)[0] == 0
+        labels = read_labels(output)
+        assert labels.values() == (6,)
+        assert (labels.array == 6).sum() == 4 * 4 * 6
+
+
+def test_seeds_by_place_that_make_no_sense_are_refused(
+    run: Run, image: Path, tmp_path: Path
+) -> None:
+    start = ("segment", image, "-o", tmp_path / "o.nii.gz", "-m", "region-growing", "--seed")
+    assert "a seed is written x,y,z=label" in _complaint(run(*start, "3,4,5"))
+    seeds = _write_seeds(tmp_path / "seeds.nii.gz")
+    assert "not by both" in _complaint(run(*start, "3,4,5=1", "--seeds", seeds))
+    for name in "ab":
+        _write_image(tmp_path / "in" / f"{name}.nii.gz")
+    several = ("segment", tmp_path / "in", "-o", tmp_path / "out", *start[4:])
+    assert "--seed of 2 cases is in mm" in _complaint(run(*several, "3,4,5=1"))
+
+
 def test_nan_is_replaced_when_asked(run: Run, tmp_path: Path) -> None:
     import nibabel as nib
 

@@ -58,7 +58,7 @@ def _joins(
     if mask.size and not mask[i, j, k]:
         return False
     if len(rule.mean):
-        return _away(image, rule, place) <= rule.limit
+        return bool(_away(image, rule, place) <= rule.limit)
     _, planes, rows, columns = image.shape
     for x in range(max(0, i - rule.reach[0]), min(planes, i + rule.reach[0] + 1)):
         for y in range(max(0, j - rule.reach[1]), min(rows, j + rule.reach[1] + 1)):

@@ -65,6 +65,14 @@ def segment(
             "case. The word reference makes them of the annotations, as `medseg tune` does.",
         ),
     ] = None,
+    seed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y,Z=LABEL",
+            help="One voxel known beforehand, by its place in the file, or in mm of the world: "
+            "12.5mm,3mm,-4mm=1; -1 is background. May be given more than once.",
+        ),
+    ] = None,
     background_seed: Annotated[
         int | None,
         typer.Option(metavar="LABEL", help="The label that marks background among the seeds."),
@@ -92,6 +100,7 @@ def segment(
     Settings: --set classes=3 is of the method, --set keep-largest.of=all of a part of a chain.
     Of several cases, the outputs are named after their inputs.
     """
+    from medseg.clicks import Click, seeds_at
     from medseg.cohort import over_cases
     from medseg.dataset import find_cases, place_outputs
     from medseg.dataset.beside import draw_preview, make_room
@@ -100,10 +109,15 @@ def segment(
 
     if background_seed is not None and seeds is None:
         raise ValueError("--background-seed says what a label among the seeds means; give --seeds")
+    clicks = [Click.parse(text) for text in seed or []]
+    if clicks and seeds is not None:
+        raise ValueError("seeds are given by --seed or by --seeds, not by both")
     chain = chain_called(method, device, assignments(parameters))
     chain = replace(chain, cleanups=(*chain.cleanups, *cleanups_of(cleanups, device)))
     channels = _channels_of(chain.method)
     cases = find_cases(inputs, channels, series=series)
+    if len(cases) > 1 and not all(click.in_mm for click in clicks):
+        raise ValueError(f"--seed of {len(cases)} cases is in mm, which they share; or use --seeds")
     helped = seeds == Path(_REFERENCE)
     for path, what in ((None if helped else seeds, "--seeds"), (mask, "--mask")):
         _require_one_each(path, len(cases), what)
@@ -116,6 +130,8 @@ def segment(
         inside = case.mask() if mask is None else read_labels(_of_case(mask, case))
         known = _known(case, seeds, background_seed, inside)
         image = case.image(channels, nan)
+        if clicks:
+            known = seeds_at(clicks, image.grid)
         labels = chain.segment(image, known, inside)
         if preview:
             draw_preview(case, image, labels, path)
