@@ -19,19 +19,22 @@ SEEDED = {
     "watershed",
     "morphological-chan-vese",
     "morphological-gac",
+    "random-walker",
 }
 MULTICHANNEL: set[str] = {
-    "morphological-gac",
-    "morphological-chan-vese",
     "vector-confidence-connected",
     "fast-marching",
     "watershed",
     "basins",
+    "morphological-chan-vese",
+    "morphological-gac",
     "k-means",
     "gaussian-mixture",
+    "slic",
+    "random-walker",
 }
 # Parts of these cover all; together they make up the ball.
-PARTITIONS = {"basins"}
+PARTITIONS = {"basins", "slic"}
 # What a method needs to find the ball, where its defaults are for heads.
 SETTINGS: dict[str, dict[str, Any]] = {
     "connected-threshold": {"lower": 0.5},
@@ -47,6 +50,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "maximum-entropy": {"bins": 8},
     "k-means": {"classes": 2},
     "gaussian-mixture": {"classes": 2},
+    "slic": {"size": 4, "compactness": 0.2},
     "local-gaussian": {"sigma": 10, "margin": 0.3},
     "morphological-chan-vese": {"smoothing": 0},
     "morphological-gac": {

@@ -60,6 +60,10 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
             "medseg.classical.gaussian_mixture:GaussianMixture",
             "bell-shaped classes, smooth if wished; any number of channels",
         ),
+        "slic": (
+            "medseg.classical.slic:SLIC",
+            "supervoxels: small compact regions of one piece; any number of channels",
+        ),
         "region-growing": (
             "medseg.classical.region_growing:RegionGrowing",
             "what touches a seed and looks like it; needs seeds",
@@ -99,6 +103,10 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
         "morphological-gac": (
             "medseg.classical.morphological_gac:MorphologicalGAC",
             "contour that edges hold, by whole voxels; needs seeds",
+        ),
+        "random-walker": (
+            "medseg.classical.random_walker:RandomWalker",
+            "the seeds that a walk that avoids edges would meet first; interactive",
         ),
     },
 )

@@ -1,0 +1,271 @@
+"""The interactive methods: by hand, against slow obvious versions and peers, and in sessions."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from medseg import Grid, Image, Labels, method
+from medseg.classical.diffusion import (
+    Level,
+    Multigrid,
+    gathered_in_torch,
+    spread_in_torch,
+)
+from medseg.classical.random_walker import RandomWalker, ties
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
+SHAPES = [(30,), (13, 18), (9, 8, 11)]
+
+
+def case(
+    shape: tuple[int, ...], channels: int = 1, labels: int = 2, spacing: tuple[float, ...] = ()
+) -> tuple[Image, Labels]:
+    """A noisy image, and a few seeds of background and of so many labels less one."""
+    rng = np.random.default_rng(len(shape) + 10 * channels + 100 * labels)
+    size = int(np.prod(shape))
+    values = ndimage.gaussian_filter(rng.normal(size=shape), 1) + rng.normal(size=shape) / 20
+    image = Image(
+        np.stack([values * (c + 1) + c for c in range(channels)]),
+        Grid.from_spacing(shape, spacing or 1.0),
+    )
+    seeds = np.zeros(size, np.int32)
+    places = rng.choice(size, 3 * labels, replace=False)
+    seeds[places] = np.tile([-1, *range(1, labels)], 3)
+    return image, Labels(seeds.reshape(shape), image.grid)
+
+
+def line(values: object, seeds: object, spacing: float = 1.0) -> tuple[Image, Labels]:
+    """An image of one axis, as 2D with one row."""
+    image = Image.from_array(np.asarray(values, np.float32)[None, None], (1.0, spacing))
+    return image, Labels(np.asarray(seeds, np.int32)[None], image.grid)
+
+
+# Random walker
+
+
+def test_between_two_seeds_the_probability_is_linear() -> None:
+    image, seeds = line(np.zeros(11), [3, *[0] * 9, -1])
+    found = RandomWalker(tolerance=1e-5).probabilities(image, seeds)
+    np.testing.assert_allclose(found.array[1, 0], np.linspace(1, 0, 11), atol=1e-5)
+    assert found.names == ("background", "label 3")
+
+
+def test_an_edge_takes_the_share_of_its_resistance() -> None:
+    values = np.array([0.0, 0, 0, 1, 1, 1])
+    image, seeds = line(values, [1, 0, 0, 0, 0, 2], spacing=2.0)
+    # Standard deviation 1/2, so the slope is 1 deviation a mm.
+    walker = RandomWalker(contrast=0.7, tolerance=1e-5)
+    ground, left, right = walker.probabilities(image, seeds).array[:, 0]
+    steps = np.array([0, 1, 1, np.exp(0.7), 1, 1]).cumsum()
+    np.testing.assert_allclose(right, steps / steps[-1], atol=1e-5)
+    np.testing.assert_allclose(left, 1 - right, atol=1e-6)
+    assert not ground.any()
+
+
+def exact_walk(image: Image, seeds: Labels, contrast: float) -> np.ndarray:
+    """Probabilities by the whole matrix, of labels in the order of their numbers."""
+    shape = image.grid.shape
+    number = np.arange(seeds.array.size).reshape(shape)
+    matrix = np.zeros((number.size, number.size))
+    for axis, step in enumerate(image.grid.spacing):
+        slopes = np.diff(image.array.astype(float), axis=axis + 1) / step
+        spread = image.array.astype(float).std(axis=tuple(range(1, 1 + len(shape))))
+        spread = spread.reshape(-1, *[1] * len(shape))
+        tie = (np.exp(-contrast * ((slopes / spread) ** 2).mean(0)) + 1e-10) / step**2
+        one, two = (
+            np.take(number, range(begin, shape[axis] - 1 + begin), axis).ravel() for begin in (0, 1)
+        )
+        matrix[one, two] -= tie.ravel()
+        matrix[two, one] -= tie.ravel()
+    matrix -= np.diag(matrix.sum(1))
+    flat = seeds.array.ravel()
+    known = flat != 0
+    values = np.unique(flat[known])
+    result = (flat == values[:, None]).astype(float)
+    right = -matrix[np.ix_(~known, known)] @ result[:, known].T
+    result[:, ~known] = np.linalg.solve(matrix[np.ix_(~known, ~known)], right).T
+    return result.reshape(len(values), *shape)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "spacing"), [((30, 2), (1, 1)), ((13, 18), (2, 1)), ((8, 9, 10), (1, 2, 3))]
+)
+def test_the_walk_is_that_of_the_whole_matrix(
+    shape: tuple[int, ...], spacing: tuple[float, ...], channels: int, device: str
+) -> None:
+    image, seeds = case(shape, channels, labels=4, spacing=spacing)
+    walker = RandomWalker(contrast=2.0, tolerance=1e-5, device=device)
+    wanted = exact_walk(image, seeds, 2.0)
+    found = walker.probabilities(image, seeds).array
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-6)
+    assert (walker.segment(image, seeds).array == wanted.argmax(0)).mean() > 0.995
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_walk_is_that_of_scikit_image(sparse: bool) -> None:  # noqa: FBT001
+    from skimage.segmentation import random_walker
+
+    rng = np.random.default_rng(0)
+    inside = ((np.indices((24, 26, 28)) - 12) ** 2).sum(0) < 49
+    values = (inside + rng.normal(scale=0.2, size=inside.shape)).astype(np.float32)
+    marked = rng.random(inside.shape) < 0.01
+    seeds = np.where(marked, np.where(inside, 1, -1), 0)
+    if sparse:
+        seeds[:] = 0
+        seeds[12, 12, 12], seeds[0, 0, 0] = 1, -1
+    image = Image.from_array(values)
+    known = Labels(seeds, image.grid)
+    contrast = 130 * float(values.std()) / 10
+    theirs = random_walker(
+        values, np.where(seeds < 0, 2, seeds), beta=130, tol=1e-8, return_full_prob=True
+    )
+    walker = RandomWalker(contrast=contrast, tolerance=1e-5)
+    apart = np.abs(walker.probabilities(image, known).array[1] - theirs[0])
+    # A pair of voxels of extreme intensity hangs on next to nothing.
+    assert (apart > 1e-3).mean() < 3e-4
+    assert apart.max() < 0.02
+    agree = (walker.segment(image, known).array == 1) == (theirs[0] > theirs[1])
+    assert agree.mean() >= 0.999
+
+
+def test_where_no_walk_leads_to_a_seed_is_background() -> None:
+    image = Image.from_array(np.zeros((3, 5)))
+    mask = Labels(np.array([[1, 1, 0, 1, 1]] * 3), image.grid)
+    seeds = np.zeros((3, 5), np.int8)
+    seeds[0, 0], seeds[2, 1] = 4, -1
+    known = Labels(seeds, image.grid)
+    walker = RandomWalker()
+    assert not walker.segment(image, known, mask).array[:, 2:].any()
+    shares = walker.probabilities(image, known, mask).array
+    np.testing.assert_allclose(shares.sum(0), 1, atol=1e-6)
+    assert (shares[0, :, 2:] == 1).all()
+
+
+def test_a_walk_that_does_not_end_is_refused_with_a_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("medseg.classical.diffusion._MOST_STEPS", 2)
+    image, seeds = case((20, 21, 22))
+    with pytest.raises(ValueError, match="larger tolerance or a smaller contrast"):
+        RandomWalker().segment(image, seeds)
+
+
+# The multigrid
+
+
+def levels(device: str = "cpu") -> Level:
+    image, _ = case((7, 10, 13))
+    joined = ties(torch.tensor(image.array, device=device), (1, 1, 2), 1.0)
+    return Level.of(joined, torch.rand(7, 10, 13, device=device), (2, 2, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_left_is_the_same_in_numba_and_in_torch(dtype: torch.dtype) -> None:
+    level = levels()
+    values, sources = torch.randn((2, 2, 7, 10, 13), dtype=dtype)
+    for given in (sources, None):
+        ours, theirs = level.residual(values, given), level.residual_in_torch(values, given)
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_blocks_are_gathered_and_spread_the_same_in_numba_and_in_torch() -> None:
+    level = levels()
+    fine = torch.randn(2, 7, 10, 13)
+    coarse = level.gathered(fine)
+    assert coarse.shape == (2, 4, 5, 13)
+    torch.testing.assert_close(coarse, gathered_in_torch(fine, level.factors))
+    assert float(coarse[1, 3, 4, 5]) == pytest.approx(float(fine[1, 6, 8:10, 5].sum()), abs=1e-5)
+    wanted = fine + spread_in_torch(coarse, level.factors, (7, 10, 13))
+    level.spread(coarse, fine)
+    torch.testing.assert_close(fine, wanted)
+
+
+def test_blocks_keep_what_ties_them_to_others() -> None:
+    level = levels()
+    coarse = level.coarser((2, 2, 2))
+    between = level.ties[0, 1, 2:4, 5].sum() * 0.6
+    assert float(coarse.ties[0, 0, 1, 5]) == pytest.approx(float(between), rel=1e-5)
+    torch.testing.assert_close(coarse.sinks.sum(), level.sinks.sum())
+
+
+def test_nearer_neighbours_are_joined_first() -> None:
+    image, _ = case((32, 32, 16))
+    joined = ties(torch.tensor(image.array), (1, 1, 3), 1.0)
+    grid = Multigrid(joined, torch.ones(32, 32, 16), (1, 1, 3))
+    assert [tuple(level.sinks.shape) for level in grid.levels] == [
+        *((32, 32, 16), (16, 16, 16), (8, 8, 8), (4, 4, 4))
+    ]
+
+
+# Sessions
+
+
+def corrections(seeds: Labels) -> list[Labels]:
+    """Three sets of seeds, each with those before it."""
+    rng = np.random.default_rng(0)
+    sets = [seeds]
+    for _ in range(2):
+        array = sets[-1].array.copy()
+        places = rng.choice(array.size, 4, replace=False)
+        array.flat[places] = np.where(array.flat[places], array.flat[places], [1, -1, 1, -1])
+        sets.append(Labels(array, seeds.grid, seeds.names))
+    return sets
+
+
+# With what settings, and how large a share of voxels is then the same as at once.
+SESSIONS: dict[str, tuple[dict[str, float], float]] = {
+    "random-walker": ({"contrast": 5.0, "tolerance": 1e-4}, 0.999),
+}
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_correction_gives_what_all_seeds_give_at_once(name: str, device: str) -> None:
+    image, seeds = case((20, 24, 16), spacing=(1, 2, 3))
+    mask = Labels(np.pad(np.ones((18, 22, 14), np.uint8), 1), image.grid)
+    settings, share = SESSIONS[name]
+    segmenter: Any = method(name, device=device, **settings)
+    session = segmenter.begin(image, mask)
+    inner = Labels(seeds.array * mask.array, seeds.grid)
+    sets = [Labels(each.array * mask.array, each.grid) for each in corrections(inner)]
+    for given in (*sets, sets[0]):  # and seeds can be taken back
+        wanted = segmenter.segment(image, given, mask)
+        found = session.segment(given)
+        assert (found.array == wanted.array).mean() >= share
+        assert found.grid is image.grid
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_a_session_says_what_is_wrong_with_seeds(name: str) -> None:
+    image, seeds = case((12, 13))
+    segmenter: Any = method(name)
+    session = segmenter.begin(image)
+    with pytest.raises(ValueError, match="seed volume lies on another grid"):
+        session.segment(Labels(seeds.array, Grid.from_spacing((12, 13), 2.0)))
+    with pytest.raises(ValueError, match="nothing but 0"):
+        session.segment(Labels(np.zeros((12, 13), np.int8), image.grid))
+
+
+def test_a_correction_of_the_walk_starts_from_the_last_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, seeds = case((24, 26, 28))
+    cycles: list[int] = []
+    cycle = Multigrid._cycle
+
+    def counted(self: Multigrid, number: int, sources: torch.Tensor) -> torch.Tensor:
+        cycles[-1] += number == 0
+        return cycle(self, number, sources)
+
+    monkeypatch.setattr(Multigrid, "_cycle", counted)
+    session = RandomWalker(contrast=10.0).begin(image)
+    for _ in range(2):
+        cycles.append(0)
+        session.segment(seeds)
+    assert cycles[1] <= 2 < cycles[0]
