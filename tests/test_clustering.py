@@ -9,9 +9,12 @@ import torch
 
 from medseg import Grid, Image, Labels, Probabilistic, method
 from medseg.classical.k_means import assigned, assigned_in_torch, first_means, settled
+from medseg.classical.local_means import Field, add_up_in_torch, nearest_in_torch
 from medseg.classical.mixture import Mixture, fitted
 from medseg.classical.otsu import thresholds
 from medseg.classical.random_field import neighbours, swept, swept_in_torch, weights_of
+from medseg.classical.slic import in_one_piece
+from medseg.components import components
 
 
 def labels_of(name: str, array: object, **parameters: Any) -> np.ndarray:
@@ -272,3 +275,131 @@ def test_sweeps_settle_on_a_chessboard_of_evidence() -> None:
     for _ in range(50):
         before, beliefs = beliefs, swept(beliefs, evidence, inside, 2.0, (1.0, 1.0))
     assert float((beliefs - before).abs().max()) < 1e-3
+
+
+# SLIC
+
+
+def slow_nearest(field: Field, centres: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Voxel by voxel and centre by centre."""
+    channels = len(field.levels)
+    found = labels.copy()
+    for place in np.ndindex(labels.shape):
+        least = np.inf
+        for number, centre in enumerate(centres):
+            if (np.abs(centre[channels:] - place) > field.reach).any():
+                continue
+            voxel = np.float32([*(float(level[place]) for level in field.levels), *place])
+            away = float((((voxel - centre) * field.scales).astype(np.float64) ** 2).sum())
+            if away < least - 1e-6:
+                found[place], least = number, away
+    return found
+
+
+def some_field(shape: tuple[int, int, int], channels: int, share: float = 1.0) -> Field:
+    rng = np.random.default_rng(0)
+    levels = rng.integers(0, 1000, (channels, *shape)).astype(np.float32)
+    inside = rng.random(shape) < share
+    scales = np.float32([0.003 + 0.001 * c for c in range(channels)] + [0.2, 0.3, 0.4])
+    return Field(torch.from_numpy(levels), torch.from_numpy(inside), scales, np.float32([5, 4, 3]))
+
+
+def some_labels(shape: tuple[int, int, int], parts: int) -> torch.Tensor:
+    rng = np.random.default_rng(1)
+    return torch.from_numpy(rng.integers(0, parts, shape).astype(np.int32))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 20), (1, 12, 15), (35, 9, 8)], ids=str)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_nearest_centres_are_found_in_both_ways(
+    shape: tuple[int, int, int], channels: int
+) -> None:
+    field, labels = some_field(shape, channels), some_labels(shape, 9)
+    rng = np.random.default_rng(2)
+    centres = np.float32(
+        np.hstack([rng.uniform(0, 1000, (9, channels)), rng.uniform(0, shape, (9, 3))])
+    )
+    ours, plain = field.nearest(centres, labels), nearest_in_torch(field, centres, labels)
+    np.testing.assert_array_equal(ours, plain)
+    np.testing.assert_array_equal(ours, slow_nearest(field, centres, labels.numpy()))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_means_are_those_of_the_voxels_inside_in_both_ways(channels: int) -> None:
+    shape = (35, 9, 8)
+    field, labels = some_field(shape, channels, 0.5), some_labels(shape, 5)
+    before = np.full((6, channels + 3), 7, np.float32)
+    found = field.means(labels, before)
+    for part in range(5):
+        own = field.inside.numpy() & (labels.numpy() == part)
+        wanted = [*field.levels.numpy()[:, own].mean(axis=1), *np.argwhere(own).mean(axis=0)]
+        np.testing.assert_allclose(found[part], wanted, rtol=1e-6)
+    np.testing.assert_array_equal(found[5], before[5])  # an empty one stays
+    plain = add_up_in_torch(field, labels, 6)
+    np.testing.assert_array_equal(plain[:, -1], [*np.bincount(labels[field.inside]), 0])
+    np.testing.assert_allclose(plain[:5, :-1] / plain[:5, -1:], found[:5], rtol=1e-6)
+
+
+def test_of_an_even_image_supervoxels_are_cubes_in_mm() -> None:
+    grid = Grid.from_spacing((24, 12, 8), (1, 2, 3))
+    image = Image(np.ones((1, *grid.shape)), grid)
+    found = method("slic", size=6).segment(image).array
+    assert found.max() == 4 * 4 * 4
+    assert (np.bincount(found.ravel())[1:] == 6 * 3 * 2).all()
+
+
+def test_supervoxels_follow_edges_and_are_of_one_piece() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.zeros((30, 32, 34), int)
+    truth[8:22, 9:23, 5:28] = 1
+    image = (truth + 0.1 * rng.normal(size=truth.shape))[None]
+    found = labels_of("slic", image, size=6, compactness=0.3)
+    assert found.min() == 1
+    assert len(np.unique(found)) == found.max()
+    assert components(torch.from_numpy(found.astype(np.int32)))[1] == found.max()
+    share = np.bincount(found.ravel(), truth.ravel()) / np.maximum(np.bincount(found.ravel()), 1)
+    assert ((share[found] > 0.5) == truth).mean() > 0.995
+
+
+def test_a_second_channel_can_carry_the_edge() -> None:
+    edge = np.zeros((24, 24))
+    edge[:, 13:] = 1  # between the cells of the lattice
+    found = labels_of("slic", [np.zeros((24, 24)), edge], size=8, compactness=0.1)
+    for part in np.unique(found):
+        assert len(np.unique(edge[found == part])) == 1
+
+
+def test_supervoxels_keep_to_the_mask() -> None:
+    mask = np.zeros((30, 30), np.uint8)
+    mask[2:12, 2:12] = mask[20:28, 20:28] = 1  # two islands
+    image = Image(np.random.default_rng(0).normal(size=(1, 30, 30)), Grid.from_spacing((30, 30)))
+    found = method("slic", size=30, compactness=5).segment(image, mask=Labels(mask, image.grid))
+    assert ((found.array > 0) == (mask > 0)).all()
+    assert found.array.max() == 2  # one cell, but of two pieces that can't be joined
+
+
+def test_what_is_cut_off_goes_where_it_shares_most_faces() -> None:
+    labels = torch.tensor(
+        [
+            [1, 1, 1, 2, 2],
+            [1, 1, 1, 2, 1],
+            [3, 3, 3, 2, 1],
+            [3, 1, 3, 2, 2],
+        ],
+        dtype=torch.int32,
+    )
+    wanted = [[1, 1, 1, 2, 2], [1, 1, 1, 2, 2], [3, 3, 3, 2, 2], [3, 3, 3, 2, 2]]
+    np.testing.assert_array_equal(in_one_piece(labels), wanted)
+
+
+def test_pieces_behind_pieces_find_a_place_too() -> None:
+    labels = torch.tensor([[1, 1, 1, 2, 1, 2, 3, 3]], dtype=torch.int32)
+    # The piece of 1 lies between two of 2, of which the first is kept.
+    np.testing.assert_array_equal(in_one_piece(labels), [[1, 1, 1, 2, 2, 3, 3, 3]])
+
+
+def test_labels_of_one_piece_are_only_numbered() -> None:
+    labels = torch.tensor([[0, 5, 5, 9], [0, 0, 5, 9]], dtype=torch.int32)
+    np.testing.assert_array_equal(in_one_piece(labels), [[0, 1, 1, 2], [0, 0, 1, 2]])
+    nothing = torch.zeros(3, 4, dtype=torch.int32)
+    np.testing.assert_array_equal(in_one_piece(nothing), nothing)

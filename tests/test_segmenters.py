@@ -50,7 +50,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "maximum-entropy": {"bins": 8},
     "k-means": {"classes": 2},
     "gaussian-mixture": {"classes": 2},
-    "slic": {"size": 4, "compactness": 0.2},
+    "slic": {"size": 5.5, "compactness": 0.2},
     "local-gaussian": {"sigma": 10, "margin": 0.3},
     "morphological-chan-vese": {"smoothing": 0},
     "morphological-gac": {
