@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.registry import Registry
+from medseg.registry import Registry, pick
 
 _TINY = 1e-8
 
@@ -96,6 +97,52 @@ class Window:
         return _f32((clipped - self.mean) / self.deviation)
 
 
+# Level and width in Hounsfield units, as radiologists use them.
+CT_WINDOWS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "lung": (-600, 1500),
+        "mediastinum": (50, 350),
+        "soft-tissue": (50, 400),
+        "liver": (30, 150),
+        "brain": (40, 80),
+        "subdural": (75, 215),
+        "stroke": (32, 8),
+        "spine": (50, 250),
+        "bone": (400, 1800),
+        "temporal-bone": (600, 2800),
+    }
+)
+
+
+@dataclass(frozen=True)
+class CTWindow:
+    """Map a window of Hounsfield units, picked by name, to 0 and 1, and clip beyond.
+
+    Parameters
+    ----------
+    tissue : str
+        One of `CT_WINDOWS`, which has the level and the width of each.
+    """
+
+    tissue: str = "soft-tissue"
+
+    def __post_init__(self) -> None:
+        pick(CT_WINDOWS, self.tissue, "CT window")
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest intensity in the window, HU."""
+        level, width = CT_WINDOWS[self.tissue]
+        return level - width / 2, level + width / 2
+
+    def __call__(
+        self, values: NDArray[np.float32], inside: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """Normalised intensities in [0, 1]; the mask plays no part."""
+        low, high = self.ends
+        return _f32(np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1))
+
+
 @dataclass(frozen=True)
 class Percentiles:
     """Map two percentiles of the volume, or of the mask, to 0 and 1, and clip beyond.
@@ -127,9 +174,51 @@ NORMALISATIONS: Registry[Any] = Registry(
         "identity": ("medseg.intensity:Identity", "intensities as they are"),
         "zscore": ("medseg.intensity:ZScore", "mean 0, deviation 1 over volume or mask (MRI)"),
         "window": ("medseg.intensity:Window", "clip to a window, fixed mean and deviation (CT)"),
+        "ct-window": ("medseg.intensity:CTWindow", "a window of CT by name, to 0 and 1, clipped"),
         "percentiles": ("medseg.intensity:Percentiles", "two percentiles to 0 and 1, clipped"),
     },
 )
+
+
+def match_histogram(
+    values: NDArray,
+    reference: NDArray,
+    inside: NDArray[np.bool_] | None = None,
+    reference_inside: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Intensities mapped so that their histogram becomes that of another image.
+
+    Each intensity goes to that of which the same share of the reference is lower, so that the
+    order of intensities stays. Against the different scales of two MRI of one kind; images in
+    which tissues have other shares become more alike than they are.
+
+    Parameters
+    ----------
+    values, reference : arrays of any shapes
+    inside, reference_inside : bool arrays of these shapes, optional
+        Where intensities count; outside, they follow the same map, and beyond its ends stay there.
+
+    Raises
+    ------
+    ValueError
+        If nothing is inside.
+
+    References
+    ----------
+    R. C. Gonzalez, R. E. Woods, "Digital Image Processing", 4th edition, Pearson 2018, 3.3.
+    """
+    given = values.ravel() if inside is None else values[inside]
+    wanted = reference.ravel() if reference_inside is None else reference[reference_inside]
+    if not given.size or not wanted.size:
+        raise ValueError("histograms are matched inside of masks, and one of them is empty")
+    (levels, shares), (targets, aims) = _shares(given), _shares(wanted)
+    return _f32(np.interp(values, levels, np.interp(shares, aims, targets)))
+
+
+def _shares(values: NDArray) -> tuple[NDArray, NDArray[np.float64]]:
+    """Intensities that occur, and the share of all that is not above each."""
+    levels, counts = np.unique(values, return_counts=True)
+    return levels, np.cumsum(counts) / values.size
 
 
 def normalisation_to_json(normalisation: Normalisation) -> dict[str, Any]:

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from medseg.intensity import (
+    CT_WINDOWS,
     NORMALISATIONS,
+    CTWindow,
     Identity,
     Normalisation,
     Percentiles,
     Window,
     ZScore,
+    match_histogram,
     normalisation_from_json,
     normalisation_to_json,
 )
@@ -21,6 +24,7 @@ EXAMPLES: dict[str, Normalisation] = {
     "identity": Identity(),
     "zscore": ZScore(nonzero=True),
     "window": Window(-100, 240, 40.5, 70),
+    "ct-window": CTWindow("lung"),
     "percentiles": Percentiles(1, 90),
 }
 
@@ -179,3 +183,53 @@ def test_a_window_that_makes_no_sense_is_refused(fields: tuple[float, ...]) -> N
 def test_percentiles_that_make_no_sense_are_refused(ends: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="percentiles are 0 <= low < high <= 100"):
         Percentiles(*ends)
+
+
+# CT windows by name
+
+
+def test_a_window_by_name_goes_from_its_lower_to_its_upper_end() -> None:
+    values = np.array([-3000, -1350, -600, 150, 3000], np.float32)
+    np.testing.assert_allclose(CTWindow("lung")(values), [0, 0, 0.5, 1, 1])
+    assert CTWindow("brain").ends == (0, 80)
+
+
+def test_a_window_that_is_none_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="no CT window is called 'lungs'; did you mean 'lung'"):
+        CTWindow("lungs")
+    assert all(width > 0 for _, width in CT_WINDOWS.values())
+
+
+# Histogram matching
+
+
+@pytest.mark.parametrize("decimals", [0, 5])
+def test_matched_histograms_are_those_of_scikit_image(decimals: int) -> None:
+    from skimage.exposure import match_histograms
+
+    values = some_values().round(decimals)
+    reference = np.random.default_rng(1).gamma(3, 20, (6, 6, 8)).astype(np.float32).round(decimals)
+    found = match_histogram(values, reference)
+    np.testing.assert_allclose(found, match_histograms(values, reference), rtol=1e-5)
+    assert found.dtype == np.float32
+
+
+def test_a_histogram_of_the_same_image_at_another_scale_is_matched_exactly() -> None:
+    values = some_values()
+    np.testing.assert_allclose(match_histogram(values, 3 * values - 7), 3 * values - 7, rtol=1e-5)
+
+
+def test_what_lies_outside_the_masks_does_not_matter() -> None:
+    values, inside = some_values(), some_mask()
+    wanted = match_histogram(values, values + 100, inside, inside)
+    other = np.where(inside, values + 100, 1e6)
+    found = match_histogram(np.where(inside, values, -1e6), other, inside, inside)
+    np.testing.assert_array_equal(found[inside], wanted[inside])
+    np.testing.assert_allclose(found[inside], values[inside] + 100, rtol=1e-5)
+    assert found.max() <= values[inside].max() + 101
+
+
+def test_histograms_of_nothing_are_refused() -> None:
+    values = some_values()
+    with pytest.raises(ValueError, match="one of them is empty"):
+        match_histogram(values, values, np.zeros(values.shape, bool))
