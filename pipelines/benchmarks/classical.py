@@ -27,8 +27,13 @@ from skimage.segmentation import morphsnakes
 
 import medseg
 from medseg import device as devices
+from medseg.classical import growing
+from medseg.classical.confidence_connected import ConfidenceConnected
 from medseg.classical.deforming import Start, last_of
 from medseg.classical.edges import edge_map
+from medseg.classical.fast_marching import speed_of
+from medseg.classical.flooding import flooded
+from medseg.classical.marching import arrival_times
 from medseg.classical.morphological_chan_vese import MorphologicalChanVese
 from medseg.classical.morphological_gac import MorphologicalGAC
 from medseg.classical.random_walker import RandomWalker
@@ -36,6 +41,7 @@ from medseg.components import components, largest
 from medseg.distance import distance_to
 from medseg.phantom import draw_case
 from medseg.registry import pick
+from medseg.relief import gradient_magnitude
 
 OURS = "medseg"
 SHAPE, QUICK = (181, 217, 181), (24, 28, 24)
@@ -245,10 +251,98 @@ def same(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> str:
     return f"{100 * float((ours == theirs).mean()):.3f} % of labels"
 
 
+def connected_interval(volume: Volume) -> Row:
+    """Voxels above Otsu's threshold that hang together with one of them."""
+    values, image = volume.tensor(volume.values)[None], volume.to_sitk(volume.values)
+    lower = float(volume.values[volume.bright].min())
+    seeds, place = one_seed(volume)
+    rule = growing.Rule.within(lower, float("inf"))
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: growing.spread(values, seeds, rule)[0].cpu().numpy(),
+        "SimpleITK": lambda: sitk.GetArrayFromImage(
+            sitk.ConnectedThreshold(image, [place], lower, 3e38)
+        ),
+    }
+    return Row(sides, same_labels)
+
+
+def confident(volume: Volume) -> Row:
+    """Region of one seed that learns its interval four times."""
+    values, image = volume.tensor(volume.values)[None], volume.to_sitk(volume.values)
+    seeds, place = one_seed(volume)
+    method = ConfidenceConnected(radius=1.0)
+    spacing = (1.0,) * 3  # SimpleITK's radius is one voxel
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: method.run(values, spacing, seeds, None).cpu().numpy(),
+        "SimpleITK": lambda: sitk.GetArrayFromImage(
+            sitk.ConfidenceConnected(image, [place], 4, 2.5, 1, 1)
+        ),
+    }
+    return Row(sides, same_labels)
+
+
+def marching(volume: Volume) -> Row:
+    """Arrival of a front at each voxel of the volume, from one of them, slow at edges."""
+    values = volume.tensor(volume.values)[None]
+    speed = speed_of(values, 1.0, 1.0, volume.spacing, None)
+    image = volume.to_sitk(speed.cpu().numpy())
+    seeds, place = one_seed(volume)
+    fronts = sitk.FastMarchingImageFilter()
+    fronts.SetTrialPoints([place])
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: arrival_times(speed, seeds != 0, volume.spacing).cpu().numpy(),
+        "SimpleITK": lambda: sitk.GetArrayFromImage(fronts.Execute(image)),
+    }
+    return Row(sides, lambda ours, theirs: f"{np.abs(theirs - ours).max() / ours.max():.1e} apart")
+
+
+def flooding(volume: Volume, *, markers: int) -> Row:
+    """Watershed on the gradient: from inside and outside, or from so many random voxels."""
+    relief = gradient_magnitude(volume.tensor(volume.values)[None], 1.0, volume.spacing)
+    heights = relief.cpu().numpy()
+    marks = np.zeros(heights.shape, np.int32)
+    if markers > 2:
+        places = np.random.default_rng(0).choice(marks.size, min(markers, marks.size), False)
+        marks.flat[places] = np.arange(1, len(places) + 1)
+    else:
+        inside = largest(torch.from_numpy(volume.bright)).numpy()
+        marks[ndimage.binary_erosion(inside, iterations=3)] = 1
+        marks[~ndimage.binary_dilation(inside, iterations=3)] = 2
+    known = volume.tensor(marks)
+    images = volume.to_sitk(heights), volume.to_sitk(marks.astype(np.uint16))
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: flooded(relief, known).cpu().numpy(),
+        "SimpleITK": lambda: sitk.GetArrayFromImage(
+            sitk.MorphologicalWatershedFromMarkers(*images, markWatershedLine=False)
+        ),
+        "scikit-image": lambda: segmentation.watershed(heights, marks),
+    }
+    return Row(sides, same_labels)
+
+
+def one_seed(volume: Volume) -> tuple[torch.Tensor, list[int]]:
+    """Voxel in the middle of the bright ones, as a tensor and as SimpleITK takes it."""
+    places = np.argwhere(largest(torch.from_numpy(volume.bright)).numpy())
+    middle = places[np.linalg.norm(places - places.mean(axis=0), axis=1).argmin()]
+    seeds = np.zeros(volume.values.shape, np.int32)
+    seeds[tuple(middle)] = 1
+    return volume.tensor(seeds), middle[::-1].tolist()
+
+
+def same_labels(ours: NDArray, theirs: NDArray) -> str:
+    """Share of equal labels."""
+    return f"{(ours == theirs).mean():.4%} equal"
+
+
 ROWS: dict[str, Callable[[Volume], Row]] = {
     "components-faces": partial(connected, connectivity=1),
     "components-corners": partial(connected, connectivity=3),
     "distance": euclidean,
+    "connected-threshold": connected_interval,
+    "confidence-connected": confident,
+    "fast-marching": marching,
+    "watershed-2": partial(flooding, markers=2),
+    "watershed-1000": partial(flooding, markers=1000),
     "random-walker": walk,
     "morphological-chan-vese": morphological_chan_vese,
     "morphological-gac": morphological_gac,
