@@ -192,8 +192,12 @@ def _at_once(points: Tensor) -> int:
 
 def _moments(away: Tensor, beliefs: Tensor) -> Moments:
     """Moments of (K, C, n) steps, of which (K, n) belong to the classes."""
+    import torch
+
     weighted = away * beliefs[:, None]
-    parts = beliefs.sum(dim=1), weighted.sum(dim=2), weighted @ away.transpose(1, 2)
+    # Channel by channel, as a product of such flat matrices is slow.
+    products = torch.stack([(weighted * channel[:, None]).sum(2) for channel in away.unbind(1)], 1)
+    parts = beliefs.sum(dim=1), weighted.sum(dim=2), products
     counts, sums, squares = (part.double().cpu().numpy() for part in parts)
     return counts, sums, squares
 

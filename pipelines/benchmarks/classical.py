@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 from statistics import median
@@ -18,11 +19,11 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 import torch
 import typer
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
-from skimage import measure, segmentation
+from skimage import filters, measure, segmentation
 from skimage.segmentation import morphsnakes
 
 import medseg
@@ -33,9 +34,11 @@ from medseg.classical.deforming import Start, last_of
 from medseg.classical.edges import edge_map
 from medseg.classical.fast_marching import speed_of
 from medseg.classical.flooding import flooded
+from medseg.classical.histogram import Histogram
 from medseg.classical.marching import arrival_times
 from medseg.classical.morphological_chan_vese import MorphologicalChanVese
 from medseg.classical.morphological_gac import MorphologicalGAC
+from medseg.classical.otsu import thresholds
 from medseg.classical.random_walker import RandomWalker
 from medseg.components import components, largest
 from medseg.distance import distance_to
@@ -334,6 +337,123 @@ def same_labels(ours: NDArray, theirs: NDArray) -> str:
     return f"{(ours == theirs).mean():.4%} equal"
 
 
+def five_classes(volume: Volume) -> Row:
+    """Four thresholds of Otsu; SimpleITK's are the same, and take it twice as long again."""
+    values = volume.tensor(volume.values).flatten()
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: thresholds(values, 5),
+        "scikit-image": lambda: filters.threshold_multiotsu(volume.values, 5),
+    }
+    return Row(sides, partial(bins_alike, volume))
+
+
+def bins_alike(volume: Volume, ours: ArrayLike, theirs: ArrayLike) -> str:
+    """How many of 256 bins are parted alike; theirs end in the last dark bin or behind it."""
+    histogram = Histogram.of(volume.tensor(volume.values).flatten(), 256, "the benchmark")
+    bins = np.flatnonzero(histogram.counts)
+    centres = histogram.low + (bins + 0.5) * histogram.width
+    ends = np.asarray(ours), np.asarray(theirs) + histogram.width / 4
+    first, second = (np.searchsorted(np.atleast_1d(end), centres) for end in ends)
+    return f"{int((first == second).sum())} of {len(bins)} bins alike"
+
+
+def one_threshold(volume: Volume, *, name: str) -> Row:
+    """A threshold of the whole volume."""
+    values = volume.tensor(volume.values).flatten()
+    rule: Any = medseg.method(name)
+    theirs = getattr(filters, f"threshold_{name}")
+
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: rule.threshold(values),
+        "scikit-image": lambda: theirs(volume.values),
+    }
+    return Row(sides, partial(bins_alike, volume))
+
+
+def two_thresholds(volume: Volume) -> Row:
+    """Hysteresis between the mean and the mean of what is brighter."""
+    low = float(volume.values.mean())
+    high = float(volume.values[volume.values > low].mean())
+    values, rule = (
+        volume.tensor(volume.values)[None],
+        medseg.method("hysteresis", low=low, high=high),
+    )
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: rule.run(values, volume.spacing, None, None).cpu().numpy(),
+        "scikit-image": lambda: filters.apply_hysteresis_threshold(volume.values, low, high),
+    }
+    return Row(sides, same_labels)
+
+
+def sauvola(volume: Volume) -> Row:
+    """A box of 25³ voxels about each voxel; at the border, definitions differ."""
+    values = volume.tensor(volume.values)[None]
+    span = float(np.ptp(volume.values)) / 2
+    lowest = float(volume.values.min())
+    rule = medseg.method("sauvola", window=25, span=span)
+    ones = (1.0,) * 3
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: rule.run(values, ones, None, None).cpu().numpy(),
+        "scikit-image": lambda: (
+            volume.values - lowest
+            > filters.threshold_sauvola(volume.values - lowest, 25, 0.2, span)
+        ),
+    }
+    return Row(sides, same_labels)
+
+
+def local_gaussian(volume: Volume) -> Row:
+    """A Gaussian of 4 voxels about each voxel; at the border, definitions differ."""
+    values = volume.tensor(volume.values)[None]
+    rule, ones = medseg.method("local-gaussian", sigma=4.0), (1.0,) * 3
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: rule.run(values, ones, None, None).cpu().numpy(),
+        "scikit-image": lambda: volume.values > filters.threshold_local(volume.values, 25),
+    }
+    return Row(sides, same_labels)
+
+
+def mixture(volume: Volume) -> Row:
+    """Three bell-shaped classes of the bright voxels; scikit-learn, where it is installed."""
+    values, mask = volume.tensor(volume.values)[None], volume.tensor(volume.bright)
+    rule = medseg.method("gaussian-mixture", classes=3)
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: rule.run(values, volume.spacing, None, mask)[mask].cpu().numpy()
+    }
+    if find_spec("sklearn"):
+        from sklearn.mixture import GaussianMixture
+
+        def theirs() -> NDArray[np.int64]:
+            points = volume.values[volume.bright][:, None]
+            found = GaussianMixture(3, random_state=0).fit(points)
+            return np.argsort(np.argsort(found.means_[:, 0]))[found.predict(points)]
+
+        sides["scikit-learn"] = theirs
+    return Row(sides, same_labels)
+
+
+def supervoxels(volume: Volume) -> Row:
+    """About two thousand supervoxels, ten steps."""
+    values, image = volume.tensor(volume.values)[None], volume.to_sitk(volume.values)
+    width = (volume.values.size / 2000) ** (1 / 3)
+    rule, ones = medseg.method("slic", size=width), (1.0,) * 3
+    grid = [max(1, round(width))] * 3
+
+    def number(ours: NDArray, theirs: NDArray) -> str:
+        return f"{len(np.unique(ours))} and {len(np.unique(theirs))} supervoxels"
+
+    sides: dict[str, Callable[[], Any]] = {
+        OURS: lambda: rule.run(values, ones, None, None).cpu().numpy(),
+        "SimpleITK": lambda: sitk.GetArrayFromImage(
+            sitk.SLIC(image, superGridSize=grid, maximumNumberOfIterations=10)
+        ),
+        "scikit-image": lambda: segmentation.slic(
+            volume.values, 2000, compactness=0.1, max_num_iter=10, channel_axis=None
+        ),
+    }
+    return Row(sides, number)
+
+
 ROWS: dict[str, Callable[[Volume], Row]] = {
     "components-faces": partial(connected, connectivity=1),
     "components-corners": partial(connected, connectivity=3),
@@ -346,6 +466,16 @@ ROWS: dict[str, Callable[[Volume], Row]] = {
     "random-walker": walk,
     "morphological-chan-vese": morphological_chan_vese,
     "morphological-gac": morphological_gac,
+    "otsu-5": five_classes,
+    **{
+        name: partial(one_threshold, name=name)
+        for name in ("li", "yen", "triangle", "isodata", "minimum", "mean")
+    },
+    "hysteresis": two_thresholds,
+    "sauvola": sauvola,
+    "local-gaussian": local_gaussian,
+    "gaussian-mixture": mixture,
+    "slic": supervoxels,
 }
 
 
