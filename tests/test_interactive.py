@@ -1,5 +1,6 @@
 """The interactive methods: by hand, against slow obvious versions and peers, and in sessions."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,11 @@ from medseg.classical.diffusion import (
     gathered_in_torch,
     spread_in_torch,
 )
+from medseg.classical.geodesic import Geodesic
+from medseg.classical.grow_cut import GrowCut
+from medseg.classical.paths import Toll, paths_by_numba, paths_in_torch
 from medseg.classical.random_walker import RandomWalker, ties
+from medseg.distance import geodesic_distance
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 SHAPES = [(30,), (13, 18), (9, 8, 11)]
@@ -203,6 +208,126 @@ def test_nearer_neighbours_are_joined_first() -> None:
     ]
 
 
+# Geodesic and GrowCut
+
+
+def automaton(image: Image, seeds: Labels, fading: float) -> np.ndarray:
+    """GrowCut generation by generation, until nobody is conquered any more."""
+    shape, steps = image.grid.shape, np.array(image.grid.spacing)
+    values = image.array.astype(float)
+    ranges = np.ptp(values.reshape(len(values), -1), axis=1)
+    values /= ranges.reshape(-1, *[1] * len(shape)) * np.sqrt(len(values))
+    labels, strength = seeds.array.copy(), (seeds.array != 0).astype(float)
+    offsets = [o for o in product((-1, 0, 1), repeat=len(shape)) if any(o)]
+    while True:
+        before = strength.copy()
+        for place in np.ndindex(shape):
+            for offset in offsets:
+                other = tuple(np.add(place, offset))
+                if min(other) < 0 or not all(np.less(other, shape)):
+                    continue
+                left = 1 - np.linalg.norm(values[(..., *place)] - values[(..., *other)])
+                left *= np.exp(-fading * np.linalg.norm(steps * offset))
+                if before[other] * left > strength[place]:
+                    strength[place], labels[place] = before[other] * left, labels[other]
+        if (strength == before).all():
+            return np.maximum(labels, 0)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    ("shape", "spacing", "channels"), [((13, 18), (1, 2), 2), ((5, 6, 7), (1, 2, 3), 1)]
+)
+def test_grow_cut_is_the_automaton_at_rest(
+    shape: tuple[int, ...], spacing: tuple[float, ...], channels: int, device: str
+) -> None:
+    image, seeds = case(shape, channels, labels=3, spacing=spacing)
+    grown = GrowCut(fading=0.05, device=device).segment(image, seeds)
+    np.testing.assert_array_equal(grown.array, automaton(image, seeds, 0.05))
+
+
+def test_strength_does_not_go_over_the_whole_range() -> None:
+    image, seeds = line([0, 0, 1, 1], [4, 0, 0, 0])
+    np.testing.assert_array_equal(GrowCut().segment(image, seeds).array, [[4, 4, 0, 0]])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("spacing", [(1, 1, 1), (1, 2, 3)])
+def test_geodesic_gives_the_label_of_the_least_distance(
+    spacing: tuple[float, ...], device: str
+) -> None:
+    image, seeds = case((9, 8, 11), channels=2, labels=4, spacing=spacing)
+    spread = image.array.astype(float).std(axis=(1, 2, 3), keepdims=True)
+    values = torch.tensor(7 * image.array / spread / np.sqrt(2))
+    known = torch.tensor(seeds.array)
+    order = [1, 2, 3, -1]
+    distances = torch.stack([geodesic_distance(values, known == k, spacing) for k in order])
+    wanted = np.maximum(np.array(order)[distances.argmin(0)], 0)
+    nearest = Geodesic(contrast=7, device=device)
+    np.testing.assert_array_equal(nearest.segment(image, seeds).array, wanted)
+    shares = nearest.probabilities(image, seeds).array
+    np.testing.assert_array_equal(np.array([0, 1, 2, 3])[shares.argmax(0)], wanted)
+    np.testing.assert_allclose(shares.sum(0), 1, atol=1e-6)
+
+
+def test_of_two_labels_each_has_the_share_of_the_way_to_the_other() -> None:
+    image, seeds = line(np.zeros(5), [2, 0, 0, 0, -1], spacing=3.0)
+    shares = Geodesic().probabilities(image, seeds)
+    np.testing.assert_allclose(shares.array[1, 0], [1, 0.75, 0.5, 0.25, 0], atol=1e-6)
+    assert shares.names == ("background", "label 2")
+
+
+def test_without_contrast_geodesic_gives_the_nearest_seed_in_mm() -> None:
+    image, seeds = line([0, 9, 9, 0, 9, 0], [1, 0, 0, 0, 0, 2], spacing=0.5)
+    found = Geodesic(contrast=0).segment(image, seeds)
+    np.testing.assert_array_equal(found.array, [[1, 1, 1, 2, 2, 2]])
+
+
+@pytest.mark.parametrize("toll", [Toll("length"), Toll("strength", 0.01)], ids=lambda t: t.kind)
+@pytest.mark.parametrize("levels", [1, 3, 1000])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_paths_are_the_same_in_numba_and_in_torch(
+    shape: tuple[int, ...], levels: int, toll: Toll
+) -> None:
+    solid = (1,) * (3 - len(shape)) + shape
+    rng = np.random.default_rng(levels)
+    image = torch.from_numpy(rng.integers(0, levels, (2, *solid)).astype(np.float32)) / 1500
+    seeds = torch.from_numpy(rng.choice([0, 1, 2, 3], solid, p=[0.85, 0.05, 0.05, 0.05]))
+    passable = (seeds == 0) & torch.from_numpy(rng.random(solid) < 0.8)
+    results = []
+    for way in (paths_by_numba, paths_in_torch):
+        costs = torch.where(seeds > 0, toll.at_seeds, np.inf).double()
+        labels = seeds.int()
+        way(image, (1.0, 2.0, 3.0), passable, toll, (costs, labels, seeds > 0))
+        results.append((costs, labels))
+    torch.testing.assert_close(*results, rtol=1e-12, atol=0)
+
+
+def test_paths_after_a_correction_look_only_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from medseg.classical import _path_kernels as kernels
+
+    image = Image.from_array(np.zeros((40, 40, 4)))
+    first = np.zeros((40, 40, 4), np.int8)
+    first[::5, ::5] = 1
+    second = first.copy()
+    second[21, 21, 2] = 2
+    rows: list[int] = []
+    relaxed = kernels.relaxed
+
+    def counted(*arguments: Any) -> bool:
+        changed, before = arguments[7], arguments[7].copy()
+        moved = bool(relaxed(*arguments))
+        rows[-1] += int((changed != before).sum())
+        return moved
+
+    monkeypatch.setattr(kernels, "relaxed", counted)
+    session = Geodesic().begin(image)
+    for seeds in (first, second):
+        rows.append(0)
+        session.segment(Labels(seeds, image.grid))
+    assert 0 < rows[1] < 0.1 * rows[0]
+
+
 # Sessions
 
 
@@ -221,6 +346,8 @@ def corrections(seeds: Labels) -> list[Labels]:
 # With what settings, and how large a share of voxels is then the same as at once.
 SESSIONS: dict[str, tuple[dict[str, float], float]] = {
     "random-walker": ({"contrast": 5.0, "tolerance": 1e-4}, 0.999),
+    "geodesic": ({}, 1.0),
+    "grow-cut": ({}, 1.0),
 }
 
 

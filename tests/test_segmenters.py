@@ -20,6 +20,8 @@ SEEDED = {
     "morphological-chan-vese",
     "morphological-gac",
     "random-walker",
+    "geodesic",
+    "grow-cut",
 }
 MULTICHANNEL: set[str] = {
     "vector-confidence-connected",
@@ -32,6 +34,8 @@ MULTICHANNEL: set[str] = {
     "gaussian-mixture",
     "slic",
     "random-walker",
+    "geodesic",
+    "grow-cut",
 }
 # Parts of these cover all; together they make up the ball.
 PARTITIONS = {"basins", "slic"}

@@ -108,6 +108,14 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
             "medseg.classical.random_walker:RandomWalker",
             "the seeds that a walk that avoids edges would meet first; interactive",
         ),
+        "geodesic": (
+            "medseg.classical.geodesic:Geodesic",
+            "the nearest seed along paths that avoid edges; interactive",
+        ),
+        "grow-cut": (
+            "medseg.classical.grow_cut:GrowCut",
+            "the seed that comes with most strength left over changes; interactive",
+        ),
     },
 )
 
