@@ -38,7 +38,7 @@ class Histogram:
         """Histogram of a (n,) float32 tensor; ValueError in the name of `method` if constant."""
         low, high = require_contrast(values, method)
         width = (high - low) / bins
-        return cls(_counts(values, low, 1 / width, bins), low, width)
+        return cls(_counts(values, low, width, bins), low, width)
 
     def centre(self, position: float) -> float:
         """Intensity in the middle of a bin, or between bins."""
@@ -86,17 +86,24 @@ def parts_of(values: Tensor) -> list[NDArray[np.float32]]:
     return np.split(values.numpy(), range(_AT_ONCE, len(values), _AT_ONCE))
 
 
-def _counts(values: Tensor, low: float, scale: float, bins: int) -> NDArray[np.int64]:
-    """Intensities in each bin; integers, as a float32 counter stops at 2^24."""
+def _counts(values: Tensor, low: float, width: float, bins: int) -> NDArray[np.int64]:
+    """Intensities in each bin; integers, as a float32 counter stops at 2^24.
+
+    Divided, as whole numbers then lie on the ends of bins exactly; by a tensor, as CUDA would
+    multiply by the inverse of a number.
+    """
     import torch
 
-    # Multiplied on all devices, as CUDA does for a division; else they would differ by a rounding.
     if values.is_cuda:
-        place = ((values - low) * scale).to(torch.int64).clamp_(0, bins - 1)
+        divisor = torch.full((), width, device=values.device)
+        place = ((values - low) / divisor).to(torch.int64).clamp_(0, bins - 1)
         on_host: NDArray[np.int64] = torch.bincount(place, minlength=bins).cpu().numpy()
         return on_host
-    counts = np.zeros(bins, np.int64)
+    counts = np.zeros(bins + 1, np.int64)
+    shifted = np.empty(_AT_ONCE, np.float32)
     for part in parts_of(values):
-        bin_of = ((part - np.float32(low)) * np.float32(scale)).astype(np.int64)
-        counts += np.bincount(np.clip(bin_of, 0, bins - 1, out=bin_of), minlength=bins)
-    return counts
+        own = np.subtract(part, np.float32(low), out=shifted[: len(part)])
+        own /= np.float32(width)
+        counts += np.bincount(own.astype(np.int64), minlength=bins + 1)[: bins + 1]
+    counts[bins - 1] += counts[bins]  # the brightest
+    return counts[:bins]

@@ -78,7 +78,8 @@ class Otsu:
 def thresholds(values: Tensor, classes: int = 2, bins: int = 256) -> tuple[float, ...]:
     """Intensities at which the next brighter class begins.
 
-    Exact for the histogram: no other choice has a larger variance between the classes. Each
+    Exact for the histogram: no other choice has a larger variance between the classes, while
+    scikit-image, which adds up in float32, may miss the best by a bin in large images. Each
     threshold lies half-way between the centres of the bins that it parts, so in the middle
     of a gap.
 
