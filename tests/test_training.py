@@ -20,7 +20,7 @@ from balls import (
 )
 
 from medseg import Dataset, Labels, Model, Training, evaluate, train, write
-from medseg.learning import batches
+from medseg.learning import batches, loop
 from medseg.learning.batches import Batches
 from medseg.learning.run import Run
 from medseg.learning.validation import Validation
@@ -43,6 +43,17 @@ def test_learns_to_find_balls(data: Dataset, tmp_path: Path) -> None:
     image, truth = draw_ball(99)
     scores = evaluate(model.segment(image), truth, metrics=("dice",))
     assert min(row.value for row in scores.rows) > 0.9
+
+
+def test_a_training_that_diverges_stops_and_keeps_no_broken_weights(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_CHECKPOINTS", 0)
+    training = ball_training(steps=200, learning_rate=1e30)
+    with pytest.raises(ValueError, match="diverged before step"):
+        train(data, ball_plan(), training, tmp_path / "run")
+    stored, _ = load_tensors(Run(tmp_path / "run").checkpoint)
+    assert all(bool(weight.isfinite().all()) for weight in stored.values())
 
 
 @pytest.mark.parametrize("sampler", ["uniform", "foreground", "balanced", "weighted"])

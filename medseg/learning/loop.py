@@ -69,7 +69,7 @@ def run_to_end(
                 group["lr"] = training.learning_rate * _rate(share, training.warm_up)
             losses.append(_step(session, batches, training.seed))
             if share - reported >= 1 / _REPORTS:
-                loss, losses, reported = float(torch.stack(losses).mean()), [], share
+                loss, losses, reported = _mean(losses, state.step), [], share
                 _log(run, step=state.step, seconds=budget.seconds, share=share, loss=loss)
                 bar.update(share, f"loss {loss:.3f}  {_told(state)}")
             if share >= (state.validated + 1) / training.validations:
@@ -176,8 +176,25 @@ def _validate(session: Session) -> None:
 
 
 def _save(session: Session) -> None:
+    weights = session.model.network.parameters()
+    if not all(bool(weight.isfinite().all()) for weight in weights):
+        raise _diverged(session.state.step)
     session.state.seconds = session.budget.seconds
     session.state.save(session.run.checkpoint, session.model.network, session.optimizer)
+
+
+def _mean(losses: list[Tensor], step: int) -> float:
+    loss = float(torch.stack(losses).mean())
+    if not math.isfinite(loss):
+        raise _diverged(step)
+    return loss
+
+
+def _diverged(step: int) -> ValueError:
+    return ValueError(
+        f"the training diverged before step {step}: its loss or weights are no longer finite; "
+        "begin anew with a lower learning_rate, or in float32 (--set precision=float32)"
+    )
 
 
 def _told(state: Checkpoint) -> str:
