@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from balls import ball_plan, balls, write_balls
 from commands import command, complaint
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from medseg import Case, Dataset, Grid, Image, Labels, Plan, make_plan, reorient, write
@@ -171,6 +171,7 @@ def test_the_patch_has_the_median_size_in_mm(tmp_path: Path) -> None:
 
 
 @settings(max_examples=200, deadline=2000, derandomize=True)
+@example(spacing=(0.5, 1.0, 2.0), size=(15, 1, 13), slices=None)
 @given(
     spacing=st.tuples(*[st.floats(0.1, 10)] * 3),
     size=st.tuples(*[st.integers(1, 700)] * 3),

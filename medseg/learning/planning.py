@@ -168,21 +168,27 @@ def _patch(
     size = np.maximum(np.rint(median[axes]), 2).astype(int)
     full = size.copy()
 
-    def rounded(sides: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        multiple = topology(zooms, tuple(sides.tolist()), width=1, levels=_LEVELS).multiple
-        pairs = zip(sides.tolist(), multiple, strict=True)
-        # To the nearest multiple: rounding up would train on a third more voxels, all padding.
-        return tuple(max((side + (m - 1) // 2) // m, 1) * m for side, m in pairs), multiple
-
-    patch, multiple = rounded(size)
+    patch, multiple = _rounded(zooms, tuple(size.tolist()))
     while prod(patch) > _PATCH_VOXELS:
         axis = int(np.argmax(np.array(patch) / full))
         size = np.array(patch)
         size[axis] -= multiple[axis]
-        patch, multiple = rounded(size)
+        patch, multiple = _rounded(zooms, tuple(size.tolist()))
     if slice_axis is None:
         return patch
     return (*patch[:slice_axis], 1, *patch[slice_axis:])
+
+
+def _rounded(
+    zooms: tuple[float, ...], sides: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sides that the strides of their own network divide, and the product of these strides."""
+    multiple = topology(zooms, sides, width=1, levels=_LEVELS).multiple
+    # To the nearest multiple: rounding up would train on a third more voxels, all padding.
+    pairs = list(zip(sides, multiple, strict=True))
+    fitted = tuple(max((side + (m - 1) // 2) // m, 1) * m for side, m in pairs)
+    # A shorter side may let another axis be halved once more.
+    return (sides, multiple) if fitted == sides else _rounded(zooms, fitted)
 
 
 def _found_names(surveys: list[_Survey]) -> dict[int, str]:
