@@ -1,8 +1,10 @@
 """The pipelines run from end to end, on drawn data."""
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -61,6 +63,19 @@ def test_classical_benchmarks(capsys: pytest.CaptureFixture[str], one_thread: No
     printed = capsys.readouterr().out
     assert all(name in printed for name in benchmark.ROWS)
     assert printed.count("medseg") == len(benchmark.ROWS)
+
+
+def test_killed_at_random_all_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with mock.patch.dict(os.environ):
+        pipeline("benchmarks/kill.py").main(kills=2, steps=4, cases=6)
+    printed = capsys.readouterr().out
+    assert "2 kills of a training" in printed
+    assert "2 kills of a prediction" in printed
+
+
+def test_commands_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline("benchmarks/commands.py").main(repeats=1, dearest=1)
+    assert "medseg evaluate A B" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.py")), ids=lambda p: p.name)
