@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +11,12 @@ _compiled = numba.njit(nogil=True, cache=True)
 
 @_compiled
 def spread(
-    image: NDArray[np.float32],
-    rule: Any,
-    mask: NDArray[np.uint8],
-    labels: NDArray[np.int32],
-    queue: NDArray[np.int64],
-    count: int,
+    free: NDArray[np.uint8], labels: NDArray[np.int32], queue: NDArray[np.int64], count: int
 ) -> int:
     """Carry the labels of the first `count` voxels of the queue on, layer by layer.
 
-    `image` is (C, i, j, k), `labels` (i, j, k) is changed, and so is the queue, which has room
-    for all voxels and gets those that join. `mask` is (i, j, k), or of size 0 if there is none.
-    Returns how many voxels the queue has then.
+    `free` says who may join; it and `labels`, which is changed, are (i, j, k). The queue has
+    room for all voxels and gets those that join. Returns how many it has then.
     """
     planes, rows, columns = labels.shape
     done = 0
@@ -41,43 +33,63 @@ def spread(
             z = k + step if way // 2 == 2 else k
             if not (0 <= x < planes and 0 <= y < rows and 0 <= z < columns):
                 continue
-            if labels[x, y, z] != 0 or not _joins(image, rule, mask, (x, y, z)):
-                continue
-            labels[x, y, z] = labels[i, j, k]
-            queue[count] = (x * rows + y) * columns + z
-            count += 1
+            if free[x, y, z] and labels[x, y, z] == 0:
+                labels[x, y, z] = labels[i, j, k]
+                queue[count] = (x * rows + y) * columns + z
+                count += 1
     return count
 
 
 @_compiled
-def _joins(
-    image: NDArray[np.float32], rule: Any, mask: NDArray[np.uint8], place: tuple[int, int, int]
-) -> bool:
-    """Whether a voxel, and the box about it, keeps the rule; what is outside plays no part."""
-    i, j, k = place
-    if mask.size and not mask[i, j, k]:
-        return False
-    if len(rule.mean):
-        return bool(_away(image, rule, place) <= rule.limit)
-    _, planes, rows, columns = image.shape
-    for x in range(max(0, i - rule.reach[0]), min(planes, i + rule.reach[0] + 1)):
-        for y in range(max(0, j - rule.reach[1]), min(rows, j + rule.reach[1] + 1)):
-            for z in range(max(0, k - rule.reach[2]), min(columns, k + rule.reach[2] + 1)):
-                if mask.size and not mask[x, y, z]:
-                    continue
-                if not rule.low <= image[0, x, y, z] <= rule.high:
-                    return False
-    return True
+def fill(
+    free: NDArray[np.uint8], columns: int, rows: int, queue: NDArray[np.int64], count: int
+) -> int:
+    """Reach all that is free from the first `count` voxels of the queue, by whole lines.
+
+    `free` is flat, with the lines of a volume one after the other, and becomes 0 where it is
+    reached; the queue has room for all voxels, and gets those that are, in no order that means
+    anything. Returns how many they are.
+    """
+    waiting = np.empty(max(count, 1024), np.int64)
+    waiting[:count] = queue[:count]
+    free[queue[:count]] = 1
+    left, count = count, 0
+    plane, end = rows * columns, len(free)
+    while left:
+        left -= 1
+        place = waiting[left]
+        if not free[place]:
+            continue
+        line = place // columns * columns
+        first, after = _run(place, line, line + columns, free)
+        for v in range(first, after):
+            free[v] = 0
+            queue[count] = v
+            count += 1
+        row = line // columns % rows
+        while left + 4 * columns > len(waiting):
+            waiting = np.concatenate((waiting, np.empty_like(waiting)))
+        for way in range(4):
+            step = columns if way // 2 else plane
+            step = -step if way % 2 else step
+            to_row = row + way // 2 * (-1 if way % 2 else 1)
+            if not (0 <= to_row < rows and 0 <= line + step < end):
+                continue
+            before = False
+            for v in range(first + step, after + step):
+                if free[v] and not before:
+                    waiting[left] = v
+                    left += 1
+                before = free[v] != 0
+    return count
 
 
 @_compiled
-def _away(image: NDArray[np.float32], rule: Any, place: tuple[int, int, int]) -> float:
-    """Squared distance of a voxel from the mean, in deviations along the axes of the rule."""
-    i, j, k = place
-    total = 0.0
-    for axis in range(len(rule.axes)):
-        along = 0.0
-        for c in range(len(rule.mean)):
-            along += rule.axes[axis, c] * (np.float64(image[c, i, j, k]) - rule.mean[c])
-        total += along * along
-    return total
+def _run(place: int, line: int, end: int, free: NDArray[np.uint8]) -> tuple[int, int]:
+    """First of, and first behind, the free voxels about a place of a line."""
+    first, after = place, place
+    while first > line and free[first - 1]:
+        first -= 1
+    while after < end and free[after]:
+        after += 1
+    return first, after

@@ -78,16 +78,19 @@ def spread(
     from medseg.classical import _growing_kernels as kernels
 
     shape = (1,) * (3 - seeds.ndim) + tuple(seeds.shape)
-    labels = seeds.clone().numpy().reshape(shape)
-    queue = np.empty(labels.size, np.int64)
-    first = _in_turn(seeds).numpy()
-    queue[: len(first)] = first
-    inside = np.empty((0, 0, 0), np.uint8)
-    if mask is not None:
-        inside = mask.contiguous().numpy().view(np.uint8).reshape(shape)
-    values = image.contiguous().numpy().reshape(len(image), *shape)
-    count = kernels.spread(values, rule, inside, labels, queue, len(first))
-    return torch.from_numpy(labels).view(seeds.shape), torch.from_numpy(queue[:count])
+    first = _in_turn(seeds)
+    queue = np.empty(seeds.numel(), np.int64)
+    queue[: len(first)] = first.numpy()
+    free = _keeping(image, rule, mask).view(torch.uint8).numpy().reshape(shape)
+    known = seeds.flatten()[first].unique()
+    if len(known) == 1:  # who comes first does not matter
+        count = kernels.fill(free.ravel(), shape[2], shape[1], queue, len(first))
+        labels = torch.zeros_like(seeds)
+        labels.view(-1)[torch.from_numpy(queue[:count])] = known
+    else:
+        labels = seeds.clone(memory_format=torch.contiguous_format)
+        count = kernels.spread(free, labels.numpy().reshape(shape), queue, len(first))
+    return labels, torch.from_numpy(queue[:count])
 
 
 def spread_in_torch(
