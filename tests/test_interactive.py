@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
 
 from medseg import Grid, Image, Labels, method
+from medseg.classical.cutting import Cut, first_side_in_torch
 from medseg.classical.diffusion import (
     Level,
     Multigrid,
@@ -16,6 +19,7 @@ from medseg.classical.diffusion import (
     spread_in_torch,
 )
 from medseg.classical.geodesic import Geodesic
+from medseg.classical.graph_cut import GraphCut, borders
 from medseg.classical.grow_cut import GrowCut
 from medseg.classical.paths import Toll, paths_by_numba, paths_in_torch
 from medseg.classical.random_walker import RandomWalker, ties
@@ -328,6 +332,137 @@ def test_paths_after_a_correction_look_only_around_it(monkeypatch: pytest.Monkey
     assert 0 < rows[1] < 0.1 * rows[0]
 
 
+# Graph cut
+
+
+def grid_of(shape: tuple[int, ...], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random whole costs of borders and preferences."""
+    rng = np.random.default_rng(seed)
+    costs = rng.integers(0, 20, (3, *shape)).astype(float)
+    for axis in range(3):
+        np.moveaxis(costs[axis], axis, 0)[-1] = 0
+    preferences = rng.integers(-25, 26, shape) * (rng.random(shape) < 0.6)
+    return torch.from_numpy(costs), torch.from_numpy(preferences.astype(float))
+
+
+def cost_of(costs: torch.Tensor, preferences: torch.Tensor, side: torch.Tensor) -> float:
+    """Energy of a cut, voxel by voxel."""
+    total = float(preferences[~side].clamp(min=0).sum() - preferences[side].clamp(max=0).sum())
+    for axis in range(3):
+        parted = side.int().diff(dim=axis) != 0
+        total += float(costs[axis].narrow(axis, 0, parted.shape[axis])[parted].sum())
+    return total
+
+
+def largest_flow(costs: torch.Tensor, preferences: torch.Tensor) -> int:
+    """What SciPy lets flow from a source that is preferred to a sink that is not."""
+    number = np.arange(preferences.numel()).reshape(preferences.shape)
+    source, sink = number.size, number.size + 1
+    graph = np.zeros((number.size + 2,) * 2, np.int32)
+    for axis, cost in enumerate(costs.numpy()):
+        size = number.shape[axis] - 1
+        one, two = (number.take(range(b, size + b), axis).ravel() for b in (0, 1))
+        graph[one, two] = graph[two, one] = cost.take(range(size), axis).ravel()
+    flat = preferences.numpy().ravel()
+    graph[source, : number.size] = flat.clip(min=0)
+    graph[: number.size, sink] = -flat.clip(max=0)
+    return int(maximum_flow(csr_array(graph), source, sink).flow_value)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 9), (1, 5, 6), (4, 5, 6), (7, 8, 9)], ids=str)
+def test_no_cut_is_cheaper(shape: tuple[int, int, int]) -> None:
+    for seed in range(10):
+        costs, preferences = grid_of(shape, seed)
+        side = Cut(costs).first_side(preferences)
+        assert cost_of(costs, preferences, side) == largest_flow(costs, preferences)
+
+
+def test_of_equal_cuts_the_first_side_is_the_smallest() -> None:
+    for seed in range(20):
+        costs, preferences = grid_of((1, 3, 4), seed)
+        found = Cut(costs).first_side(preferences)
+        sides = torch.tensor(list(product((False, True), repeat=12))).view(-1, 1, 3, 4)
+        energies = np.array([cost_of(costs, preferences, side) for side in sides])
+        best = sides[torch.from_numpy(energies == energies.min())]
+        torch.testing.assert_close(found, best.all(dim=0))
+
+
+def test_a_cut_that_goes_on_from_another_is_the_same_as_a_new_one() -> None:
+    costs, preferences = grid_of((6, 7, 8), 0)
+    cut = Cut(costs)
+    for seed in range(1, 8):
+        found = cut.first_side(preferences)
+        torch.testing.assert_close(found, Cut(costs).first_side(preferences))
+        preferences = torch.where(
+            torch.rand(6, 7, 8) < 0.2, grid_of((6, 7, 8), seed)[1], preferences
+        )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", [(1, 1, 9), (1, 5, 6), (7, 8, 9)], ids=str)
+def test_the_cut_in_torch_costs_as_little(shape: tuple[int, int, int], device: str) -> None:
+    for seed in range(5):
+        costs, preferences = grid_of(shape, seed)
+        side = first_side_in_torch(costs.to(device), preferences.to(device)).cpu()
+        least = cost_of(costs, preferences, Cut(costs).first_side(preferences))
+        assert least <= cost_of(costs, preferences, side) <= 1.0001 * least
+
+
+def test_a_border_costs_its_area_over_the_volume_of_a_voxel() -> None:
+    image = torch.zeros((1, 2, 2, 2))
+    image[:, 1] = 4.0  # standard deviation 2
+    costs = borders(image, (2.0, 1.0, 4.0), 0.5)
+    assert float(costs[0, 0, 0, 0]) == pytest.approx(np.exp(-0.5 * 4) / 2)
+    assert float(costs[1, 0, 0, 0]) == 1
+    assert float(costs[2, 0, 0, 0]) == 0.25
+    assert not costs[0, 1].any()
+
+
+def test_without_regions_the_border_lies_on_the_edge() -> None:
+    values = np.zeros((9, 9))
+    values[2:6, 3:8] = 1
+    image = Image.from_array(values)
+    seeds = np.zeros((9, 9), np.int8)
+    seeds[4, 5], seeds[0, 0] = 3, -1
+    found = GraphCut(regional=0).segment(image, Labels(seeds, image.grid))
+    np.testing.assert_array_equal(found.array, 3 * values)
+
+
+def test_without_borders_each_voxel_goes_by_its_intensity() -> None:
+    image, seeds = line([0, 0, 9, 0, 9, 9, 0], [1, 0, 2, 0, 0, 0, 0])
+    found = GraphCut(boundary=0).segment(image, seeds)
+    np.testing.assert_array_equal(found.array, [[1, 1, 2, 1, 2, 2, 1]])
+
+
+def test_a_dear_border_smooths_what_intensities_say() -> None:
+    values = np.zeros((11, 11))
+    values[:, 5:] = 1
+    values[3, 8] = values[7, 9] = 0
+    image = Image.from_array(values)
+    seeds = np.zeros((11, 11), np.int8)
+    seeds[5, 1], seeds[5, 7] = -1, 1
+    known = Labels(seeds, image.grid)
+    rough, smooth = (
+        GraphCut(boundary=boundary, contrast=0).segment(image, known).array
+        for boundary in (0.1, 10)
+    )
+    np.testing.assert_array_equal(rough, values)
+    assert (smooth[:, 5:] == 1).all()
+
+
+def test_seeds_are_never_overruled() -> None:
+    image, _ = case((8, 9, 10))
+    seeds = np.random.default_rng(1).choice([0, 1, -1], (8, 9, 10), p=[0.6, 0.2, 0.2])
+    found = GraphCut(boundary=1000).segment(image, Labels(seeds, image.grid))
+    np.testing.assert_array_equal(found.array[seeds != 0], np.maximum(seeds, 0)[seeds != 0])
+
+
+def test_graph_cut_refuses_three_labels_and_says_who_takes_them() -> None:
+    image, seeds = case((9, 9), labels=3)
+    with pytest.raises(ValueError, match=r"parts two labels, got seeds of 1, 2, -1.*random-walker"):
+        GraphCut().segment(image, seeds)
+
+
 # Sessions
 
 
@@ -348,6 +483,7 @@ SESSIONS: dict[str, tuple[dict[str, float], float]] = {
     "random-walker": ({"contrast": 5.0, "tolerance": 1e-4}, 0.999),
     "geodesic": ({}, 1.0),
     "grow-cut": ({}, 1.0),
+    "graph-cut": ({}, 1.0),
 }
 
 

@@ -22,8 +22,14 @@ SEEDED = {
     "random-walker",
     "geodesic",
     "grow-cut",
+    "graph-cut",
+    "chan-vese",
+    "geodesic-contour",
+    "threshold-level-set",
 }
 MULTICHANNEL: set[str] = {
+    "geodesic-contour",
+    "chan-vese",
     "vector-confidence-connected",
     "fast-marching",
     "watershed",
@@ -36,6 +42,7 @@ MULTICHANNEL: set[str] = {
     "random-walker",
     "geodesic",
     "grow-cut",
+    "graph-cut",
 }
 # Parts of these cover all; together they make up the ball.
 PARTITIONS = {"basins", "slic"}

@@ -104,6 +104,18 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
             "medseg.classical.morphological_gac:MorphologicalGAC",
             "contour that edges hold, by whole voxels; needs seeds",
         ),
+        "chan-vese": (
+            "medseg.classical.chan_vese:ChanVese",
+            "contour that makes inside and outside even, in mm; needs seeds",
+        ),
+        "geodesic-contour": (
+            "medseg.classical.geodesic_contour:GeodesicContour",
+            "contour that edges hold and pull, in mm; needs seeds",
+        ),
+        "threshold-level-set": (
+            "medseg.classical.threshold_level_set:ThresholdLevelSet",
+            "smooth contour that grows within an interval; needs seeds",
+        ),
         "random-walker": (
             "medseg.classical.random_walker:RandomWalker",
             "the seeds that a walk that avoids edges would meet first; interactive",
@@ -115,6 +127,10 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
         "grow-cut": (
             "medseg.classical.grow_cut:GrowCut",
             "the seed that comes with most strength left over changes; interactive",
+        ),
+        "graph-cut": (
+            "medseg.classical.graph_cut:GraphCut",
+            "one label and the rest, parted at the least energy; interactive",
         ),
     },
 )

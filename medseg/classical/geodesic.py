@@ -25,7 +25,7 @@ class Geodesic:
     long; of several channels, d is the root mean square. For corrections by clicks: a new seed
     changes the result in a moment, and only around it. Every voxel gets a label, so mark
     background too. It leaks through a gap in an edge, and seeds in the middle of what they mark
-    work best; `random-walker` closes gaps.
+    work best; `random-walker` closes gaps, and `graph-cut` needs no balance of seeds.
 
     Parameters
     ----------
