@@ -55,6 +55,91 @@ def test_brats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not predicted.array[mask.array == 0].any()
 
 
+def drawn_head(spacing: float = 4.0) -> tuple[medseg.Image, medseg.Labels]:
+    """Scalp, dark skull and a brain of two tissues, as balls in one another, and the brain."""
+    grid = medseg.Grid.from_spacing((44, 44, 44), spacing)
+    away = np.linalg.norm(np.indices(grid.shape).T - 21.5, axis=-1).T * spacing
+    brain = np.where(np.indices(grid.shape).sum(axis=0) % 12 < 3, 120, 150)
+    shells = np.select([away < 58, away < 70, away < 79], [brain, 20, 80], 0)
+    noise = np.random.default_rng(0).normal(scale=3, size=grid.shape)
+    return medseg.Image((shells + noise)[None], grid), medseg.Labels(away < 58, grid)
+
+
+def test_brain_extraction(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread: None
+) -> None:
+    head, brain = drawn_head()
+    medseg.write(head, tmp_path / "head.nii.gz")
+    medseg.write(brain, tmp_path / "brain.nii.gz")
+
+    pipeline("brain_extraction.py").main(tmp_path / "head.nii.gz", tmp_path / "brain.nii.gz")
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert lines[-1].startswith("as it is")
+    assert min(float(line.split()[-1]) for line in lines) > 0.95
+
+
+def test_ct_body_and_bones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shape = (40, 36, 10)
+    x, y, _ = np.indices(shape)
+    # In the air: a body with a lung that goes through, a bone and a table.
+    ct = np.full(shape, -1000)
+    ct[np.hypot(x - 18, y - 18) < 15] = 40
+    ct[np.hypot(x - 12, y - 18) < 4] = -800
+    bone = np.hypot(x - 25, y - 18) < 4
+    ct[bone] = 400
+    ct[38] = 200
+    grid = medseg.Grid.from_spacing(shape, 3)
+    medseg.write(medseg.Image(ct[None], grid), tmp_path / "ct.nii.gz")
+    medseg.write(medseg.Labels(np.where(bone, 30, 0), grid), tmp_path / "known.nii.gz")
+
+    pipeline("ct_body_and_bones.py").main(
+        tmp_path / "ct.nii.gz", tmp_path / "out", tmp_path / "known.nii.gz"
+    )
+
+    assert "dice 1.0000" in capsys.readouterr().out
+    found = medseg.read_labels(tmp_path / "out" / "body_and_bones.nii.gz").array
+    assert (found[bone] == 2).all()
+    assert found[12, 18, 5] == 1, "the lung is inside the body"
+    assert not found[38].any(), "the table is outside"
+    assert (tmp_path / "out" / "body_and_bones.png").stat().st_size > 0
+
+
+def test_em_membranes(tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread: None) -> None:
+    for number in range(5):
+        rng = np.random.default_rng(number)
+        cells = np.full((48, 48), 255, np.uint8)
+        for line in rng.integers(8, 40, 2):
+            cells[line - 1 : line + 2] = 0
+            cells[:, line - 1 : line + 2] = 0
+        picture = np.where(cells > 0, 180, 60) + rng.normal(scale=10, size=cells.shape)
+        image = medseg.Image.from_array(picture.astype(np.uint8))
+        medseg.write(image, tmp_path / "data" / "image" / f"{number}.png")
+        medseg.write(
+            medseg.Labels(cells, image.grid), tmp_path / "data" / "label" / f"{number}.png"
+        )
+
+    pipeline("em_membranes.py").main(tmp_path / "data", tmp_path / "out", "3,4", trials=3)
+
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2
+    assert float(printed[1].split("others V_rand ")[1].split(",")[0]) > 0.8
+    assert medseg.Chain.load(tmp_path / "out" / "watershed.json").filters
+    assert (tmp_path / "out" / "cells.png").stat().st_size > 0
+
+
+def test_lecture_regions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head, _ = drawn_head()
+    medseg.write(head, tmp_path / "head.nii.gz")
+
+    pipeline("lecture_regions.py").main(tmp_path / "head.nii.gz", tmp_path / "all.png")
+
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()] == list(medseg.METHODS)
+    assert (tmp_path / "all.png").stat().st_size > 0
+
+
 def test_classical_benchmarks(capsys: pytest.CaptureFixture[str], one_thread: None) -> None:
     benchmark = pipeline("benchmarks/classical.py")
 
