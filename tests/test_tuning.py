@@ -368,9 +368,20 @@ def test_nothing_is_computed_twice(boxes: Dataset, monkeypatch: pytest.MonkeyPat
     assert trials.fit(number, boxes.cases) == first
 
 
-def test_time_ends_the_search_after_a_batch(boxes: Dataset) -> None:
+def test_a_limit_of_time_ends_the_search(boxes: Dataset) -> None:
     found = tune("gaussian+otsu", boxes, replace(QUICK, trials=500, minutes=1e-6))
-    assert found.trials == 27
+    assert found.trials == 3
+
+
+def test_a_limit_of_time_that_is_not_reached_ends_nothing(boxes: Dataset) -> None:
+    found = tune("gaussian+otsu", boxes, replace(QUICK, trials=14, minutes=60))
+    assert found.trials == 14
+
+
+def test_classes_are_matched_where_the_chain_says(boxes: Dataset) -> None:
+    found = tune("otsu+keep-largest+relabel", boxes, replace(QUICK, fixed={"classes": 3}))
+    assert [step["name"] for step in found.chain.steps()] == ["otsu", "keep-largest", "relabel"]
+    assert found.score == 1
 
 
 def test_filters_that_do_not_vary_are_computed_once(

@@ -44,7 +44,9 @@ def tune(
     ] = 54,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", metavar="M", help="Try no new settings after so long."),
+        typer.Option(
+            "--minutes", metavar="M", help="Try what fits into so long, up to N settings."
+        ),
     ] = None,
     folds: Annotated[
         int,

@@ -27,11 +27,12 @@ class Search:
     trials : int
         Settings that are drawn; the first has the defaults. Fewer where there are no more.
     minutes : float, optional
-        No new settings after so long; without it, all are tried.
+        No settings that would take longer than this in all; without it, as many as `trials`.
     folds : int
         Of the cross-validation, by patient; at most one for each patient. 0 leaves it out.
     seed : int
-        Of the draws. With the same seed and number of trials, the same is found.
+        Of the draws. With the same seed and number of trials, and no limit of time, the same
+        is found.
     seeds : str
         "none", or "reference": those of `medseg.tuning.seeds_of`, made of each annotation.
     fixed : mapping of str

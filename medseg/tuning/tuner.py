@@ -26,6 +26,7 @@ from medseg.tuning.tuned import Tuned
 T = TypeVar("T")
 log = logging.getLogger("medseg")
 _BATCH = 27  # settings, of which the best go on
+_FIRST_BATCH = 3  # with a limit of time, to see how long they take
 _PATIENCE = 1000  # draws that bring nothing new, until there is nothing new
 _LOOKED_AT = 8  # cases that say how bright images are
 _RELABEL, _PAIRS = "relabel", "relabel.pairs"
@@ -108,17 +109,18 @@ def _search(trials: Trials, space: Space, sides: _Sides, search: Search) -> list
     """Settings that came through to the end, by number, on each side."""
     fits: list[dict[int, Fit]] = [{} for _ in sides.fitting]
     new = islice(_settings(trials, space, search.seed), search.trials)
-    begun = time.monotonic()
+    begun, size = time.monotonic(), _BATCH if search.minutes is None else _FIRST_BATCH
     with progress("tune") as shown:
-        while batch := list(islice(new, _BATCH)):
+        while batch := list(islice(new, size)):
             before = time.monotonic()
             for number, (found, cases) in enumerate(zip(fits, sides.fitting, strict=True)):
                 share = (batch[0] + len(batch) * number / len(fits)) / search.trials
                 shown.update(share, f"{len(trials.settings)} settings")
                 found.update(finalists(trials, batch, cases))
             now = time.monotonic()
-            if search.minutes and now - begun + (now - before) > 60 * search.minutes:
-                break
+            if search.minutes is not None:
+                left = 60 * search.minutes - (now - begun)
+                size = min(_BATCH, 3 * size, max(0, int(left * len(batch) / (now - before))))
     if not trials.succeeded:
         why = next(iter(trials.refusals.values()))
         hint = "" if search.seeds != "none" else "; seeds can be made from the reference"
