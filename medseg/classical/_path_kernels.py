@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -34,17 +36,23 @@ def relaxed(  # noqa: PLR0913 - numba takes no structures of arrays
     """
     planes, rows, columns = costs.shape
     anything = False
+    # Places in flat arrays, so that next to no neighbour has to be looked for.
+    jumps = (offsets[:, 0] * rows + offsets[:, 1]) * columns + offsets[:, 2]
+    fields = (image.reshape(len(image), -1), costs, costs.ravel(), labels.ravel())
+    neighbours = (offsets, jumps, steps)
     for a in range(planes):
         i = a if way > 0 else planes - 1 - a
         for b in range(rows):
             j = b if way > 0 else rows - 1 - b
             if changed[i : i + 3, j : j + 3].max() < sweep - 1:
                 continue
+            inner = 0 < i < planes - 1 and 0 < j < rows - 1
             for c in range(columns):
                 k = c if way > 0 else columns - 1 - c
                 if not passable[i, j, k]:
                     continue
-                best, label = _best((i, j, k), image, offsets, steps, adding, costs, labels)
+                all_there = inner and 0 < k < columns - 1
+                best, label = _best((i, j, k), all_there, fields, neighbours, adding)
                 if best < costs[i, j, k] or label < labels[i, j, k]:
                     costs[i, j, k], labels[i, j, k] = best, label
                     changed[i + 1, j + 1] = sweep
@@ -53,33 +61,36 @@ def relaxed(  # noqa: PLR0913 - numba takes no structures of arrays
 
 
 @_compiled
-def _best(  # noqa: PLR0913 - numba takes no structures of arrays
+def _best(
     voxel: tuple[int, int, int],
-    image: NDArray[np.float32],
-    offsets: NDArray[np.int64],
-    steps: NDArray[np.float64],
+    all_there: bool,  # noqa: FBT001
+    fields: Any,
+    neighbours: Any,
     adding: bool,  # noqa: FBT001
-    costs: NDArray[np.float64],
-    labels: NDArray[np.int32],
 ) -> tuple[float, int]:
     """Least cost of a voxel by way of its neighbours, or what it has, and its lowest label."""
+    image, grid, costs, labels = fields
+    offsets, jumps, steps = neighbours
     i, j, k = voxel
-    planes, rows, columns = costs.shape
-    best, label = costs[i, j, k], labels[i, j, k]
-    for n in range(len(offsets)):
-        x, y, z = i + offsets[n, 0], j + offsets[n, 1], k + offsets[n, 2]
-        if not (0 <= x < planes and 0 <= y < rows and 0 <= z < columns):
-            continue
-        there = costs[x, y, z]
+    planes, rows, columns = grid.shape
+    place = (i * rows + j) * columns + k
+    best, label = costs[place], labels[place]
+    for n in range(len(jumps)):
+        if not all_there:
+            x, y, z = i + offsets[n, 0], j + offsets[n, 1], k + offsets[n, 2]
+            if not (0 <= x < planes and 0 <= y < rows and 0 <= z < columns):
+                continue
+        other = place + jumps[n]
+        there = costs[other]
         if there >= best:  # every step costs something
             continue
         contrast = 0.0
         for c in range(len(image)):
-            difference = np.float64(image[c, i, j, k]) - np.float64(image[c, x, y, z])
+            difference = np.float64(image[c, place]) - np.float64(image[c, other])
             contrast += difference * difference
         cost = _over(there, contrast, steps[n], adding)
-        if cost < best or (cost == best and labels[x, y, z] < label):
-            best, label = cost, labels[x, y, z]
+        if cost < best or (cost == best and labels[other] < label):
+            best, label = cost, labels[other]
     return best, label
 
 
