@@ -168,7 +168,8 @@ class Multigrid:
         finest = self.levels[0]
         # In float32, a cluster that hangs on weak ties would not find its value: what flows
         # inside is rounded by more than what comes from outside.
-        values, left = start.double(), finest.residual(start.double(), sources.double())
+        values = start.double()
+        left = finest.residual(values, sources.double())
         direction = flown = before = None
         for _ in range(_MOST_STEPS):
             correction = self._cycle(0, left.float())
