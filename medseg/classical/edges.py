@@ -79,3 +79,8 @@ def differences(values: Tensor, axis: int) -> Tensor:
     steps = values.diff(dim=axis)
     inner = (values.narrow(axis, 2, size - 2) - values.narrow(axis, 0, size - 2)) / 2
     return torch.cat([steps.narrow(axis, 0, 1), inner, steps.narrow(axis, size - 2, 1)], dim=axis)
+
+
+def balloon_speed(edges: Tensor, balloon: str) -> Tensor:
+    """Speed outwards of a contour that grows, shrinks or does neither, slowed by edges."""
+    return edges * {"grow": 1.0, "shrink": -1.0, "none": 0.0}[balloon]
