@@ -213,9 +213,7 @@ def test_colours_become_channels(tmp_path: Path, colours: str) -> None:
 def test_colours_are_no_labels(tmp_path: Path) -> None:
     kind = np.dtype([(letter, np.uint8) for letter in "RGB"])
     file = stored(tmp_path / "rgb.nii", np.zeros((4, 5, 6), kind))
-    with pytest.raises(
-        ValueError, match=r"rgb\.nii: labels have one value a voxel, got 3"
-    ):
+    with pytest.raises(ValueError, match=r"rgb\.nii: labels have one value a voxel, got 3"):
         read_labels(file)
 
 
