@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from medseg.classical.demands import one_channel, some_seeds
+from medseg.components import components
 from medseg.parameter import parameter, require_legal
 from medseg.segmenter import segment_with
 from medseg.volume import BACKGROUND, Image, Labels
@@ -95,14 +94,11 @@ def reachable(seeds: Tensor, passable: Tensor) -> Tensor:
     """
     if seeds.is_cuda:
         return flooded(seeds, passable)
-    import torch
-    from scipy import ndimage
-
-    components, count = ndimage.label(passable.numpy())
-    touched = np.zeros(count + 1, dtype=bool)
-    touched[components[seeds.numpy()]] = True
+    numbered, count = components(passable)
+    touched = passable.new_zeros(count + 1)
+    touched[numbered[seeds]] = True
     touched[0] = False  # what is not passable
-    return torch.from_numpy(touched[components])
+    return touched[numbered]
 
 
 def flooded(seeds: Tensor, passable: Tensor) -> Tensor:
