@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _Volume = TypeVar("_Volume", bound=Image | Labels)
 
 Run = Callable[["Tensor", tuple[float, ...], "Tensor | None", "Tensor | None"], "Tensor"]
+RunProbabilities = Callable[
+    ["Tensor", tuple[float, ...], "Tensor | None", "Tensor | None"], tuple[list[int], "Tensor"]
+]
+Result = TypeVar("Result")
 
 
 @runtime_checkable
@@ -157,7 +161,7 @@ def segment_with(
     """
     import torch
 
-    frame, found, inside = _run(run, image, seeds, mask, device)
+    frame, found, inside = run_on_tensors(run, image, seeds, mask, device)
     if inside is not None:
         found = torch.where(inside, found, BACKGROUND)
     array = smallest_integers(frame.download(found))
@@ -165,21 +169,42 @@ def segment_with(
 
 
 def probabilities_with(
-    run: Run, image: Image, seeds: Labels | None, mask: Labels | None, device: str = "auto"
+    run: RunProbabilities,
+    image: Image,
+    seeds: Labels | None,
+    mask: Labels | None,
+    device: str = "auto",
 ) -> Image:
-    """Do as `segment_with` for `Probabilistic`: `run` gives a (K, ...) float tensor, 0 first."""
-    frame, found, inside = _run(run, image, seeds, mask, device)
+    """Call `run` on tensors as `segment_with` does, and bring its probabilities back.
+
+    Parameters
+    ----------
+    run : function of (image, spacing, seeds, mask) -> (labels, probabilities)
+        The probabilities are (labels, ...), background first.
+
+    Returns
+    -------
+    Image
+        A channel for each label, named as the seeds name it; outside the mask, background is
+        certain.
+    """
+    frame, (labels, shares), inside = run_on_tensors(run, image, seeds, mask, device)
     if inside is not None:
-        found[:, ~inside] = 0
-        found[0, ~inside] = 1
-    names = ("background", *(f"label {label}" for label in range(1, len(found))))
-    turned = Image(frame.download(found), reorient(image).grid, names)
+        shares[:, ~inside] = 0
+        shares[0, ~inside] = 1
+    named = {} if seeds is None else seeds.names
+    names = ("background", *(named.get(label, f"label {label}") for label in labels[1:]))
+    turned = Image(frame.download(shares), reorient(image).grid, names)
     return Image(reorient(turned, orientation(image.grid)).array, image.grid, names)
 
 
-def _run(
-    run: Run, image: Image, seeds: Labels | None, mask: Labels | None, device: str
-) -> tuple[Frame, Tensor, Tensor | None]:
+def run_on_tensors(
+    run: Callable[[Tensor, tuple[float, ...], Tensor | None, Tensor | None], Result],
+    image: Image,
+    seeds: Labels | None,
+    mask: Labels | None,
+    device: str,
+) -> tuple[Frame, Result, Tensor | None]:
     """Frame of the image, what `run` gives, and the mask as a tensor."""
     import torch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -83,7 +83,12 @@ class GaussianMixture:
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
     ) -> Image:
         """Probability of each class at each voxel; outside the mask, class 0 is certain."""
-        return probabilities_with(self.believe, image, seeds, mask, self.device)
+
+        def run(*tensors: Any) -> tuple[list[int], Tensor]:
+            shares = self.believe(*tensors)
+            return list(range(len(shares))), shares
+
+        return probabilities_with(run, image, seeds, mask, self.device)
 
     def run(
         self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from medseg.classical.demands import some_seeds
 from medseg.classical.paths import Paths, Toll
-from medseg.classical.session import Session, probabilities_with
+from medseg.classical.session import Session
 from medseg.distance import geodesic_distance
 from medseg.parameter import parameter, require_legal
-from medseg.segmenter import segment_with
+from medseg.segmenter import probabilities_with, segment_with
 from medseg.volume import BACKGROUND, Image, Labels
 
 if TYPE_CHECKING:

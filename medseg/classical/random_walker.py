@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from medseg.classical.demands import some_seeds
 from medseg.classical.diffusion import Multigrid
 from medseg.classical.region_growing import reachable
-from medseg.classical.session import Session, probabilities_with
+from medseg.classical.session import Session
 from medseg.parameter import parameter, require_legal
-from medseg.segmenter import segment_with
+from medseg.segmenter import probabilities_with, segment_with
 from medseg.volume import BACKGROUND, Image, Labels
 
 if TYPE_CHECKING:

@@ -10,8 +10,6 @@ from medseg.volume import (
     BACKGROUND,
     Image,
     Labels,
-    orientation,
-    reorient,
     require_match,
     smallest_integers,
 )
@@ -29,10 +27,6 @@ class Solver(Protocol):
 
 
 Prepare = Callable[["Tensor", tuple[float, ...], "Tensor | None"], Solver]
-
-RunProbabilities = Callable[
-    ["Tensor", tuple[float, ...], "Tensor | None", "Tensor | None"], tuple[list[int], "Tensor"]
-]
 
 
 class Session:
@@ -83,40 +77,3 @@ class Session:
             found = torch.where(self._mask, found, BACKGROUND)
         array = smallest_integers(self._frame.download(found))
         return in_place_of(array, self._image, seeds.names)
-
-
-def probabilities_with(
-    run: RunProbabilities,
-    image: Image,
-    seeds: Labels | None,
-    mask: Labels | None,
-    device: str = "auto",
-) -> Image:
-    """Call `run` on tensors as `segment_with` does, and bring its probabilities back.
-
-    Parameters
-    ----------
-    run : function of (image, spacing, seeds, mask) -> (labels, probabilities)
-        The probabilities are (labels, ...), background first.
-
-    Returns
-    -------
-    Image
-        A channel for each label, named as the seeds name it; outside the mask, background is
-        certain.
-    """
-    import torch
-
-    require_place(image, seeds, mask)
-    frame = Frame.of(image, device)
-    inside = None if mask is None else frame.upload(mask, torch.bool)
-    known = None if seeds is None else frame.upload(seeds, torch.int32)
-    labels, shares = run(frame.upload(image, torch.float32), frame.spacing, known, inside)
-    if inside is not None:
-        shares[:, ~inside] = 0
-        shares[0, ~inside] = 1
-    named = {} if seeds is None else seeds.names
-    names = ("background", *(named.get(label, f"label {label}") for label in labels[1:]))
-    turned = Image(frame.download(shares), reorient(image).grid, names)
-    stored = reorient(turned, orientation(image.grid))
-    return Image(stored.array, image.grid, names)
