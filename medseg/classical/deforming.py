@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from medseg.classical.demands import some_seeds
 from medseg.distance import distance_to
-from medseg.segmenter import Frame, in_place_of, require_place
+from medseg.parameter import require_legal
+from medseg.segmenter import in_place_of, run_on_tensors, segment_with
 from medseg.volume import BACKGROUND, Image, Labels, smallest_integers
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 # Gives the labels of a state; a state that nobody looks at costs nothing.
 Look = Callable[[], "Tensor"]
-Evolve = Callable[["Tensor", tuple[float, ...], "Tensor | None", "Tensor | None"], Iterator[Look]]
 
 # How many steps apart two states are that are compared to see whether the contour still moves.
 # Even, because some models take two kinds of steps in turn.
@@ -68,36 +69,50 @@ class Start:
         return cls(regions, allowed)
 
 
+class Deforming(ABC):
+    """A contour that moves from the seeds, a step at a time.
+
+    Subclasses are frozen dataclasses with a `device` as last field, and say how it moves.
+    """
+
+    device: str
+
+    def __post_init__(self) -> None:
+        require_legal(self)
+
+    @abstractmethod
+    def evolve(
+        self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
+    ) -> Iterator[Look]:
+        """States of a (C, ...) tensor, each as a function that gives its labels."""
+
+    def segment(
+        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
+    ) -> Labels:
+        """Move the contour of each label of `seeds` until it rests."""
+        return segment_with(self.run, image, seeds, mask, self.device)
+
+    def states(
+        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
+    ) -> Iterator[Labels]:
+        """Labels before the first and after each step; the last ones are those of `segment`."""
+        frame, looks, _ = run_on_tensors(self.evolve, image, seeds, mask, self.device)
+        names = seeds.names if seeds is not None else {}
+        for look in looks:
+            yield in_place_of(smallest_integers(frame.download(look())), image, names)
+
+    def run(
+        self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
+    ) -> Tensor:
+        """Labels of a (C, ...) tensor."""
+        return last_of(self.evolve(image, spacing, seeds, mask))
+
+
 def last_of(states: Iterator[Look]) -> Tensor:
     """Labels of the last state."""
     for look in states:
         last = look
     return last()
-
-
-def states_with(
-    evolve: Evolve, image: Image, seeds: Labels | None, mask: Labels | None, device: str
-) -> Iterator[Labels]:
-    """Each state of a model as labels on the grid of `image`, the initial one first.
-
-    Parameters
-    ----------
-    evolve : function of (image, spacing, seeds, mask) -> looks
-        Tensors as `medseg.segmenter.segment_with` describes them.
-    """
-    import torch
-
-    require_place(image, seeds, mask)
-    frame = Frame.of(image, device)
-    looks = evolve(
-        frame.upload(image, torch.float32),
-        frame.spacing,
-        None if seeds is None else frame.upload(seeds, torch.int32),
-        None if mask is None else frame.upload(mask, torch.bool),
-    )
-    names = seeds.names if seeds is not None else {}
-    for look in looks:
-        yield in_place_of(smallest_integers(frame.download(look())), image, names)
 
 
 def moved(changed: float, faces: list[int], spacing: tuple[float, ...]) -> float:

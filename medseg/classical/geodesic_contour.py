@@ -6,19 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from medseg.classical.deforming import Look, Start, last_of, states_with
+from medseg.classical.deforming import Deforming, Look, Start
 from medseg.classical.edges import balloon_speed, edge_map
 from medseg.classical.level_set import Forces, relaxed
-from medseg.parameter import parameter, require_legal
-from medseg.segmenter import segment_with
-from medseg.volume import Image, Labels
+from medseg.parameter import parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class GeodesicContour:
+class GeodesicContour(Deforming):
     """Let a contour grow, or shrink, until edges hold it, and pull it to where they are strongest.
 
     For regions with visible borders whose inside need not be even. The contour starts at the
@@ -67,27 +65,6 @@ class GeodesicContour:
     iterations: int = parameter(1000, "[1, inf)")
     tolerance: float = parameter(0.01, "[0, inf)", unit="mm")
     device: str = "auto"
-
-    def __post_init__(self) -> None:
-        require_legal(self)
-
-    def segment(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Labels:
-        """Move each label of `seeds` to the edges around it."""
-        return segment_with(self.run, image, seeds, mask, self.device)
-
-    def states(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Iterator[Labels]:
-        """Labels before the first and after each step; the last ones are those of `segment`."""
-        return states_with(self.evolve, image, seeds, mask, self.device)
-
-    def run(
-        self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
-    ) -> Tensor:
-        """Labels of a (C, ...) tensor."""
-        return last_of(self.evolve(image, spacing, seeds, mask))
 
     def evolve(
         self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medseg.classical.bit_planes import Region, region_of
-from medseg.classical.deforming import Look, Start, last_of, states_with
+from medseg.classical.deforming import Deforming, Look, Start
 from medseg.classical.whole_steps import settled
-from medseg.parameter import parameter, require_legal
-from medseg.segmenter import segment_with
-from medseg.volume import Image, Labels
+from medseg.parameter import parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class MorphologicalChanVese:
+class MorphologicalChanVese(Deforming):
     """Move a contour, voxel by voxel, until inside and outside are each as even as they can be.
 
     For regions that differ from their surroundings by their mean intensity, with or without
@@ -68,27 +66,6 @@ class MorphologicalChanVese:
     iterations: int = parameter(200, "[1, inf)")
     tolerance: float = parameter(0.01, "[0, inf)", unit="mm")
     device: str = "auto"
-
-    def __post_init__(self) -> None:
-        require_legal(self)
-
-    def segment(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Labels:
-        """Grow or shrink each label of `seeds` to what looks like it."""
-        return segment_with(self.run, image, seeds, mask, self.device)
-
-    def states(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Iterator[Labels]:
-        """Labels before the first and after each step; the last ones are those of `segment`."""
-        return states_with(self.evolve, image, seeds, mask, self.device)
-
-    def run(
-        self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
-    ) -> Tensor:
-        """Labels of a (C, ...) tensor."""
-        return last_of(self.evolve(image, spacing, seeds, mask))
 
     def evolve(
         self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None

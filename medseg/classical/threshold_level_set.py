@@ -6,19 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from medseg.classical.deforming import Look, Start, last_of, states_with
+from medseg.classical.deforming import Deforming, Look, Start
 from medseg.classical.demands import one_channel
 from medseg.classical.level_set import Forces, relaxed
-from medseg.parameter import INTENSITY, parameter, require_legal
-from medseg.segmenter import segment_with
-from medseg.volume import Image, Labels
+from medseg.parameter import INTENSITY, parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class ThresholdLevelSet:
+class ThresholdLevelSet(Deforming):
     """Let a contour grow where intensities lie in an interval, shrink elsewhere, and stay smooth.
 
     Region growing with a border that can't leak through gaps narrower than its curvature
@@ -66,30 +64,12 @@ class ThresholdLevelSet:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        require_legal(self)
+        super().__post_init__()
         if self.lower is not None and self.upper is not None and self.lower >= self.upper:
             raise ValueError(
                 "threshold-level-set takes a lower end below the upper one, "
                 f"got lower={self.lower}, upper={self.upper}"
             )
-
-    def segment(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Labels:
-        """Grow or shrink each label of `seeds`; `image` has one channel."""
-        return segment_with(self.run, image, seeds, mask, self.device)
-
-    def states(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Iterator[Labels]:
-        """Labels before the first and after each step; the last ones are those of `segment`."""
-        return states_with(self.evolve, image, seeds, mask, self.device)
-
-    def run(
-        self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
-    ) -> Tensor:
-        """Labels of a (1, ...) tensor."""
-        return last_of(self.evolve(image, spacing, seeds, mask))
 
     def evolve(
         self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
