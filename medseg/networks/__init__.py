@@ -1,39 +1,19 @@
 """Architectures, one to a file; `NETWORKS` lists them.
 
-A network is a frozen config: `config.build(channels, classes)` gives the `nn.Module`. The
-module takes (B, channels, ...) of any size and gives logits (B, classes, ...) of the same
-size; in training mode it may give a list of them, finest first, for deep supervision.
+A network is a frozen config: `config.build(channels, classes)` gives the `nn.Module`.
+`NetworkConfig` says what the two promise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from medseg.networks.config import NetworkConfig
 from medseg.registry import Registry, build
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from medseg.networks.topology import Topology
-
-
-class NetworkConfig(Protocol):
-    """What a plan knows of its network."""
-
-    @property
-    def ndim(self) -> int:
-        """Number of spatial axes that the network takes."""
-        ...
-
-    @property
-    def multiple(self) -> tuple[int, ...]:
-        """Sizes that need no padding inside the network are multiples of these."""
-        ...
-
-    def build(self, channels: int, classes: int) -> nn.Module:
-        """Make the network, with random weights."""
-        ...
 
 
 NETWORKS: Registry[Any] = Registry(
@@ -72,3 +52,6 @@ def network_from_json(content: Mapping[str, Any]) -> NetworkConfig:
     """Config from what `network_to_json` gave."""
     network: NetworkConfig = NETWORKS.from_json(content)
     return network
+
+
+__all__ = ["NETWORKS", "NetworkConfig", "network_from_json", "network_to_json", "plan_network"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from medseg.networks.config import NetworkConfig
 from medseg.networks.padding import Padded
 from medseg.networks.topology import Topology
 from medseg.registry import build, pick
@@ -18,7 +19,7 @@ _LARGEST = 2**14
 
 
 @dataclass(frozen=True)
-class MonaiNetwork:
+class MonaiNetwork(NetworkConfig):
     """A network of `monai.networks.nets`.
 
     Parameters

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medseg.networks.config import NetworkConfig
 from medseg.networks.normalisation import SLOPE, InstanceNormReLU
 from medseg.networks.padding import cropped, padded_to
 from medseg.networks.topology import Topology
@@ -21,7 +22,7 @@ _UPSAMPLE: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 @dataclass(frozen=True)
-class UNet:
+class UNet(NetworkConfig):
     """Contract, then expand with the details of each level passed across.
 
     Parameters
