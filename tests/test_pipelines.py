@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
@@ -21,7 +22,9 @@ def pipeline(name: str) -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # As when it is run as a script, which finds what lies beside it.
+    with mock.patch.object(sys, "path", [str((PIPELINES / name).parent), *sys.path]):
+        spec.loader.exec_module(module)
     return module
 
 
