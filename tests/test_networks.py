@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import product
 from typing import Any
 
 import pytest
@@ -24,15 +25,18 @@ from medseg.networks.unet import UNet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+# A config for each network and number of axes: the contract holds for all of them.
 NAMES = (*(name for name in NETWORKS if name != "monai"), "monai:SegResNet", "monai:DynUNet")
-SIZES = {2: [(16, 16), (7, 9), (1, 1)], 3: [(8, 8, 8), (5, 7, 3), (1, 1, 1)]}
+KINDS = [(name, ndim) for name in NAMES for ndim in NETWORKS[name.partition(":")[0]].ndims]
+ODD = {2: [(7, 9), (1, 1)], 3: [(5, 7, 3), (1, 1, 1)]}
 CHANNELS, CLASSES = 2, 3
 
 
 def planned(name: str, ndim: int, **settings: Any) -> NetworkConfig:
     """At the smallest patch of three levels and an eighth of the default width."""
     shape = topology((1.0,) * ndim, (16,) * ndim, width=2, levels=3)
-    return plan_network(name, shape, settings)
+    small = NETWORKS.pick(name.partition(":")[0]).small()
+    return plan_network(name, shape, {**small, **settings})
 
 
 def built(config: NetworkConfig) -> torch.nn.Module:
@@ -44,68 +48,120 @@ def some_input(size: tuple[int, ...], samples: int = 1) -> Tensor:
     return torch.randn(samples, CHANNELS, *size, generator=torch.manual_seed(1))
 
 
+def input_for(config: NetworkConfig, size: tuple[int, ...], samples: int = 1) -> Tensor:
+    """What the network needs to give logits of a size."""
+    return some_input(
+        tuple(n + 2 * margin for n, margin in zip(size, config.margin, strict=True)), samples
+    )
+
+
 # Contract
 
 
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}d")
+def kind(request: pytest.FixtureRequest) -> tuple[str, int]:
+    name, ndim = request.param
+    return str(name), int(ndim)
 
 
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_logits_have_the_size_of_the_input(name: str, ndim: int) -> None:
-    network = built(planned(name, ndim)).eval()
+@pytest.fixture
+def config(kind: tuple[str, int]) -> NetworkConfig:
+    return planned(*kind)
+
+
+def test_a_config_says_what_it_was_planned_for(
+    kind: tuple[str, int], config: NetworkConfig
+) -> None:
+    assert config.ndim == kind[1]
+    for facts in (config.multiple, config.remainder, config.smallest, config.margin):
+        assert len(facts) == config.ndim
+    assert min(config.multiple) >= 1
+    assert all(0 <= r < m for r, m in zip(config.remainder, config.multiple, strict=True))
+    for least, m, r in zip(config.smallest, config.multiple, config.remainder, strict=True):
+        assert least > 0
+        assert least % m == r
+
+
+def test_logits_have_the_size_of_the_input_without_its_margin(config: NetworkConfig) -> None:
+    network = built(config).eval()
     with torch.inference_mode():
-        for size in SIZES[ndim]:
-            assert network(some_input(size)).shape == (1, CLASSES, *size)
+        for size in (config.smallest, *ODD[config.ndim]):
+            assert network(input_for(config, size)).shape == (1, CLASSES, *size)
 
 
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_gradients_reach_every_parameter(name: str, ndim: int) -> None:
-    config = planned(name, ndim)
+def test_gradients_reach_every_parameter_that_is_trained(config: NetworkConfig) -> None:
     network = built(config).train()
-    images = some_input(tuple(2 * m for m in config.multiple), samples=2)
-    output = network(images)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():  # behind a layer that begins as 0 there are no gradients
+                parameter.normal_(std=0.1)
+    size = tuple(n + m for n, m in zip(config.smallest, config.multiple, strict=True))
+    output = network(input_for(config, size, samples=2))
     levels = output if isinstance(output, list) else [output]
     sum(functional.cross_entropy(y, y.argmin(1)) for y in levels).backward()
-    for parameter, values in network.named_parameters():
-        assert values.grad is not None, parameter
-        assert values.grad.isfinite().all(), parameter
-        assert values.grad.any(), parameter
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    assert trained
+    for name, values in trained.items():
+        assert values.grad is not None, name
+        assert values.grad.isfinite().all(), name
+        assert values.grad.any(), name
 
 
-def test_weights_make_it_the_same_again(name: str) -> None:
-    config = planned(name, 3)
+def test_weights_make_it_the_same_again(config: NetworkConfig) -> None:
     first = built(config).eval()
     second = config.build(CHANNELS, CLASSES).eval()
     second.load_state_dict(first.state_dict())
-    images = some_input((9, 8, 7))
+    images = input_for(config, (9, 8, 7)[: config.ndim])
     with torch.inference_mode():
         assert torch.equal(first(images), second(images))
 
 
-def test_json_gives_an_equal_config(name: str) -> None:
-    config = planned(name, 3)
+def test_json_gives_an_equal_config(config: NetworkConfig) -> None:
     content = json.loads(json.dumps(network_to_json(config)))
     assert network_from_json(content) == config
 
 
-def test_same_seed_gives_the_same_weights(name: str) -> None:
-    first, second = (built(planned(name, 3)).state_dict() for _ in range(2))
+def test_same_seed_gives_the_same_weights(config: NetworkConfig) -> None:
+    first, second = (built(config).state_dict() for _ in range(2))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
-def test_what_one_sample_gives_does_not_depend_on_the_others(name: str) -> None:
-    network = built(planned(name, 3)).eval()
-    images = some_input((8, 8, 8), samples=2)
+def test_what_one_sample_gives_does_not_depend_on_the_others(config: NetworkConfig) -> None:
+    network = built(config).eval()
+    images = input_for(config, config.smallest, samples=2)
     with torch.inference_mode():
         together, alone = network(images)[1:], network(images[1:])
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
 
-def test_parameters_that_it_has_not_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"network {name} has no parameter colour"):
-        planned(name, 3, colour="red")
+def test_the_input_stays_as_it_is(config: NetworkConfig) -> None:
+    network = built(config).eval()
+    images = input_for(config, config.smallest)
+    before = images.clone()
+    with torch.inference_mode():
+        network(images)
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize(("name", "ndim"), sorted({*product(NAMES, (2, 3))} - {*KINDS}))
+def test_axes_that_it_does_not_take_are_refused(name: str, ndim: int) -> None:
+    with pytest.raises(ValueError, match=f"network {name} takes {5 - ndim} axes, got a patch"):
+        planned(name, ndim)
+
+
+@pytest.mark.cuda
+def test_cuda_gives_what_the_cpu_gives(config: NetworkConfig) -> None:
+    network = built(config).eval()
+    images = input_for(config, config.smallest)
+    with torch.inference_mode():
+        on_cpu = network(images)
+        on_cuda = network.cuda()(images.cuda()).cpu()
+    torch.testing.assert_close(on_cuda, on_cpu, atol=1e-2, rtol=1e-2)
+
+
+def test_parameters_that_it_has_not_are_refused(kind: tuple[str, int]) -> None:
+    with pytest.raises(ValueError, match=f"network {kind[0]} has no parameter colour"):
+        planned(*kind, colour="red")
 
 
 def test_names_are_listed_without_importing_torch() -> None:
@@ -153,7 +209,7 @@ def test_deep_supervision_of_dynunet_comes_as_a_list_in_training() -> None:
 def test_a_unet_of_any_depth_takes_any_size(ndim: int, depth: int) -> None:
     network = built(UNet(ndim, (2,) * depth)).eval()
     with torch.inference_mode():
-        for size in SIZES[ndim]:
+        for size in ((16,) * ndim, *ODD[ndim]):
             assert network(some_input(size)).shape == (1, CLASSES, *size)
 
 
@@ -321,16 +377,6 @@ def test_threads_do_not_change_what_is_learnt() -> None:
         torch.set_num_threads(threads)
         results.append(InstanceNormReLU(4)(x))
     torch.testing.assert_close(*results, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.cuda
-def test_cuda_gives_what_the_cpu_gives() -> None:
-    network = built(UNet(3, (4, 8, 16))).eval()
-    images = some_input((16, 13, 9))
-    with torch.inference_mode():
-        on_cpu = network(images)
-        on_cuda = network.cuda()(images.cuda()).cpu()
-    torch.testing.assert_close(on_cuda, on_cpu, atol=1e-2, rtol=1e-2)
 
 
 # Topology; the expected values are those of nnU-Net 2.8.1 run on the same fingerprints

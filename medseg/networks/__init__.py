@@ -34,10 +34,16 @@ def plan_network(name: str, topology: Topology, settings: Mapping[str, Any]) -> 
     Raises
     ------
     ValueError
-        If there is no such network, or it has no such field.
+        If there is no such network, it has no such field, or not as many axes.
     """
     family, _, member = name.partition(":")
-    config = NETWORKS.pick(family)
+    config: type[NetworkConfig] = NETWORKS.pick(family)
+    if topology.ndim not in config.ndims:
+        axes = " or ".join(map(str, config.ndims))
+        raise ValueError(
+            f"network {name} takes {axes} axes, got a patch of {topology.ndim}; choose another "
+            "network, or a patch with 1 along the axes that it does not take"
+        )
     planned: dict[str, Any] = config.planned(topology, member)
     network: NetworkConfig = build(config, {**planned, **settings}, f"network {name}")
     return network

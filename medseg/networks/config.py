@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from medseg.networks.topology import Topology
+
 
 class NetworkConfig(Protocol):
-    """A frozen config that builds its network.
+    """A frozen config that builds its network; every config is a subclass.
 
     The module takes (B, channels, ...) of any size and gives logits (B, classes, ...) that are
     smaller by `margin` at both ends of each axis; in training mode it may give a list of them,
     finest first, for deep supervision.
+
+    All that a new network says of itself has a default here but `ndim`, `multiple`, `planned`
+    and `build`. The contract tests take every name in `NETWORKS`, plan it for each of `ndims`
+    with the fields that `small` gives, and run it at its `smallest` size and at odd ones.
     """
+
+    ndims: ClassVar[tuple[int, ...]] = (2, 3)
+    """Numbers of spatial axes for which there is such a network."""
+
+    @classmethod
+    @abstractmethod
+    def planned(cls, topology: Topology, member: str, /) -> dict[str, Any]:
+        """Fields that fit a topology.
+
+        `member` is what stands behind the colon of a name such as monai:SegResNet, or empty.
+        """
+
+    @classmethod
+    def small(cls) -> dict[str, Any]:
+        """Fields for an eighth of the width, where a narrow topology does not say it already.
+
+        What they leave out is as in the full network. Tests and quick trials build this one.
+        """
+        return {}
 
     @property
     @abstractmethod
@@ -31,6 +56,11 @@ class NetworkConfig(Protocol):
     def remainder(self) -> tuple[int, ...]:
         """What such sizes leave over when divided by `multiple`."""
         return (0,) * self.ndim
+
+    @property
+    def smallest(self) -> tuple[int, ...]:
+        """Smallest of such sizes. Smaller logits come all the same, from a padded input."""
+        return tuple(r or m for r, m in zip(self.remainder, self.multiple, strict=True))
 
     @property
     def margin(self) -> tuple[int, ...]:

@@ -59,7 +59,7 @@ class MonaiNetwork(NetworkConfig):
         object.__setattr__(self, "parameters", {k: _fixed(v) for k, v in self.parameters.items()})
 
     @classmethod
-    def planned(cls, topology: Topology, network: str) -> dict[str, Any]:
+    def planned(cls, topology: Topology, network: str, /) -> dict[str, Any]:
         """Fields that fit a topology, where the class takes such a thing."""
         strides, kernels = topology.strides, topology.kernels
         parameters: dict[str, Any] = {}

@@ -86,7 +86,7 @@ class UNet(NetworkConfig):
             )
 
     @classmethod
-    def planned(cls, topology: Topology, _: str = "") -> dict[str, Any]:
+    def planned(cls, topology: Topology, _: str, /) -> dict[str, Any]:
         """Fields that fit a topology."""
         return {
             "ndim": topology.ndim,
