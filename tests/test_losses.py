@@ -92,6 +92,52 @@ def test_the_order_of_the_voxels_does_not_matter(name: str) -> None:
     torch.testing.assert_close(found, LOSSES[name](some_logits(), some_target()))
 
 
+# Weights of voxels
+
+
+def in_a_row(values: Tensor) -> Tensor:
+    """Voxels of all samples one after the other in a single sample: (1, [classes,] n, 1)."""
+    if values.ndim == 3:
+        return values.reshape(1, -1, 1)
+    return values.movedim(1, 0).reshape(1, CLASSES, -1, 1)
+
+
+def some_weights() -> Tensor:
+    return torch.randint(0, 3, (2, 6, 6), generator=torch.manual_seed(2)).double()
+
+
+def test_a_weight_is_so_many_voxels(name: str) -> None:
+    logits, target, weights = map(in_a_row, (some_logits(), some_target(), some_weights()))
+    times = weights.flatten().long()
+    repeated = (values.repeat_interleave(times, -2) for values in (logits, target))
+    torch.testing.assert_close(LOSSES[name](logits, target, weights), LOSSES[name](*repeated))
+
+
+def test_ones_change_nothing(name: str) -> None:
+    logits, target = some_logits(), some_target()
+    found = LOSSES[name](logits, target, torch.ones(target.shape))
+    torch.testing.assert_close(found, LOSSES[name](logits, target))
+
+
+def test_an_ignored_voxel_has_no_gradient_and_any_label(name: str) -> None:
+    logits, target, weights = some_logits().requires_grad_(), some_target(), some_weights()
+    loss = LOSSES[name](logits, target, weights)
+    (slope,) = torch.autograd.grad(loss, logits)
+    ignored = weights == 0
+    assert (slope.movedim(1, -1)[ignored] == 0).all()
+    assert (slope.movedim(1, -1)[~ignored] != 0).any()
+    other = target.where(~ignored, 255)
+    assert torch.equal(LOSSES[name](logits, other, weights), loss)
+
+
+def test_nothing_but_ignored_voxels_cost_nothing(name: str) -> None:
+    logits = some_logits().requires_grad_()
+    loss = LOSSES[name](logits, some_target() + 100, torch.zeros(2, 6, 6))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
+    assert not logits.grad.any()
+
+
 # By hand: two voxels, the first is of class 1 with probability 0.6, the second background with 0.9.
 
 LOGITS = logits_of([0.4, 0.6], [0.9, 0.1])
@@ -109,7 +155,7 @@ ENTROPY = -(log(0.6) + log(0.9)) / 2
         ("squared-dice", SQUARED),
         ("dice+cross-entropy", LINEAR + ENTROPY),
         ("squared-dice+cross-entropy", SQUARED + ENTROPY),
-        # MONAI divides by the number of classes too.
+        # Divided by the number of classes, as MONAI does.
         ("focal", -(0.4**2 * log(0.6) + 0.1**2 * log(0.9)) / 4),
         # 0.1 is a false alarm, 0.4 is missed.
         ("tversky", 1 - 0.6 / (0.6 + 0.3 * 0.1 + 0.7 * 0.4)),
@@ -145,6 +191,19 @@ def test_dice_equals_monais_with_one_on_both_sides(loss: str, ndim: int, *, squa
     torch.testing.assert_close(LOSSES[loss](logits, target), oracle(logits, target[:, None]))
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_focal_and_tversky_equal_monais(ndim: int) -> None:
+    from monai.losses import FocalLoss, TverskyLoss
+
+    logits, target = some_logits(ndim).float(), some_target(ndim)
+    focal = FocalLoss(use_softmax=True, to_onehot_y=True)(logits, target[:, None])
+    torch.testing.assert_close(LOSSES["focal"](logits, target), focal)
+    oracle = TverskyLoss(
+        include_background=False, softmax=True, to_onehot_y=True, alpha=0.3, beta=0.7
+    )
+    torch.testing.assert_close(LOSSES["tversky"](logits, target), oracle(logits, target[:, None]))
+
+
 @pytest.mark.parametrize("loss", ["dice", "squared-dice"])
 def test_sums_with_cross_entropy_are_sums(loss: str) -> None:
     logits, target = some_logits(), some_target()
@@ -158,7 +217,7 @@ def test_sums_with_cross_entropy_are_sums(loss: str) -> None:
 def test_levels_weigh_half_of_the_finer_one_and_one_together() -> None:
     values = iter([torch.tensor(1.0), torch.tensor(10.0), torch.tensor(100.0)])
     levels = [torch.zeros(1, 2, size, size) for size in (8, 4, 2)]
-    found = supervised(lambda logits, target: next(values), levels, torch.zeros(1, 8, 8))
+    found = supervised(lambda *given: next(values), levels, torch.zeros(1, 8, 8))
     assert float(found) == pytest.approx((4 * 1 + 2 * 10 + 1 * 100) / 7)
 
 
@@ -174,7 +233,7 @@ def test_the_target_of_a_coarse_level_is_made_of_voxels_of_the_full_one() -> Non
     target[:, 4:] = 2
     seen = []
 
-    def watched(logits: Tensor, target: Tensor) -> Tensor:
+    def watched(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         seen.append(target)
         return logits.sum()
 
@@ -183,10 +242,24 @@ def test_the_target_of_a_coarse_level_is_made_of_voxels_of_the_full_one() -> Non
     assert seen[1][0].tolist() == [[0, 0], [0, 0], [2, 2], [2, 2]]
 
 
+def test_the_weights_of_a_coarse_level_are_those_of_the_same_voxels() -> None:
+    target = torch.arange(64).reshape(1, 8, 8)
+    seen = []
+
+    def watched(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        seen.append((target, weights))
+        return logits.sum()
+
+    levels = [torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 4, 3)]
+    supervised(watched, levels, target, 0.5 * target)
+    assert [weights.shape for _, weights in seen] == [(1, 8, 8), (1, 4, 3)]
+    assert all(torch.equal(weights, 0.5 * target) for target, weights in seen)
+
+
 def test_half_precision_logits_are_scored_in_full() -> None:
     seen = []
 
-    def watched(logits: Tensor, target: Tensor) -> Tensor:
+    def watched(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         seen.append(logits.dtype)
         return logits.sum()
 

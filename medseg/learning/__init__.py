@@ -7,16 +7,25 @@ from medseg.registry import Registry
 LOSSES: Registry[Any] = Registry(
     "loss",
     {
-        "cross-entropy": ("medseg.learning.losses:cross_entropy", "mean of -log p(label)"),
-        "dice": ("medseg.learning.losses:soft_dice", "1 - soft Dice of the foreground, linear"),
-        "squared-dice": ("medseg.learning.losses:squared_dice", "V-Net's soft Dice, squared"),
-        "dice+cross-entropy": ("medseg.learning.losses:dice_cross_entropy", "their sum"),
+        "cross-entropy": ("medseg.learning.losses.entropy:cross_entropy", "mean of -log p(label)"),
+        "dice": (
+            "medseg.learning.losses.overlap:soft_dice",
+            "1 - soft Dice of the foreground, linear",
+        ),
+        "squared-dice": (
+            "medseg.learning.losses.overlap:squared_dice",
+            "V-Net's soft Dice, squared",
+        ),
+        "dice+cross-entropy": ("medseg.learning.losses.overlap:dice_cross_entropy", "their sum"),
         "squared-dice+cross-entropy": (
-            "medseg.learning.losses:squared_dice_cross_entropy",
+            "medseg.learning.losses.overlap:squared_dice_cross_entropy",
             "their sum",
         ),
-        "focal": ("medseg.learning.losses:focal", "MONAI's focal loss, for rare classes"),
-        "tversky": ("medseg.learning.losses:tversky", "MONAI's Tversky loss, alpha 0.3, beta 0.7"),
+        "focal": ("medseg.learning.losses.entropy:focal", "focal loss, for rare classes"),
+        "tversky": (
+            "medseg.learning.losses.overlap:tversky",
+            "Tversky loss, alpha 0.3, beta 0.7",
+        ),
     },
 )
 

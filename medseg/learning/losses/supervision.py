@@ -1,0 +1,45 @@
+"""A loss at the outputs of a network, which may be of several levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+class Loss(Protocol):
+    """One number of logits, a target and perhaps weights; see the module above."""
+
+    def __call__(self, logits: Tensor, target: Tensor, /, weights: Tensor | None = None) -> Tensor:
+        """Mean or sum over the voxels, 0 or more."""
+
+
+def supervised(
+    loss: Loss,
+    outputs: Tensor | Sequence[Tensor],
+    target: Tensor,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Loss of logits, or of those of several levels, finest first, each weighing half.
+
+    Target and weight of a voxel of a coarse level are those of the nearest voxel of the full one.
+    """
+    if isinstance(outputs, Tensor):
+        return loss(outputs.float(), target, weights)
+    shares = [0.5**level for level in range(len(outputs))]
+    total = torch.zeros((), device=target.device)
+    for share, logits in zip(shares, outputs, strict=True):
+        size = logits.shape[2:]
+        coarse = None if weights is None else _shrunk(weights, size)
+        total = total + share / sum(shares) * loss(logits.float(), _shrunk(target, size), coarse)
+    return total
+
+
+def _shrunk(voxels: Tensor, size: torch.Size) -> Tensor:
+    if voxels.shape[1:] == size:
+        return voxels
+    small = functional.interpolate(voxels[:, None].float(), size, mode="nearest-exact")
+    return small[:, 0].to(voxels.dtype)
