@@ -21,6 +21,7 @@ FLOORS = [  # from the ground up; parts of one floor do not see each other
         "filters",
         "cleanup",
         "relief",
+        "crf",
     },
     {"classical", "networks", "metrics", "dataset"},
     {"learning", "evaluation", "chain"},

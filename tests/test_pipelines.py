@@ -169,3 +169,10 @@ def test_commands_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.py")), ids=lambda p: p.name)
 def test_pipelines_are_short_enough_to_read(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def test_the_benchmark_of_the_dense_crf(capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline("benchmarks/crf.py").main(repeats=1)
+
+    before, after = (line.split()[2] for line in capsys.readouterr().out.splitlines()[-2:])
+    assert float(before) < float(after)
