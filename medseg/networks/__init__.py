@@ -20,6 +20,10 @@ NETWORKS: Registry[Any] = Registry(
     "network",
     {
         "unet": ("medseg.networks.unet:UNet", "U-Net in 2D or 3D, of any depth and width"),
+        "residual-unet": (
+            "medseg.networks.residual_unet:ResidualUNet",
+            "U-Net with an encoder of residual blocks, as nnU-Net's ResEnc",
+        ),
         "monai": (
             "medseg.networks.from_monai:MonaiNetwork",
             "monai:NAME is any network of MONAI: monai:SegResNet, monai:DynUNet, ...",

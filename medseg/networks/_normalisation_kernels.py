@@ -1,4 +1,5 @@
-"""Loops of `normalisation`, compiled: all take (B, N, C) activations and (B, C) coefficients.
+"""Loops of `normalisation`, compiled: all take (B, N, C) activations and (B, C) coefficients,
+and `below`, the slope of the rectifier below 0.
 
 Activations are float32, or bfloat16 as uint16, since neither NumPy nor numba know that type; all
 is computed in float32. The loops work on the voxels from `start` to `stop`. A slice would say as
@@ -15,11 +16,8 @@ import numpy as np
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from medseg.networks.normalisation import SLOPE
-
 # Sums run in float32 over so many voxels, which vectorises, and in float64 over these.
 _STRETCH = 512
-_SLOPE = np.float32(SLOPE)
 _HALF, _BELOW_HALF, _ONE = np.uint32(16), np.uint32(0x7FFF), np.uint32(1)
 _compiled = numba.njit(nogil=True, fastmath=True, cache=True)
 
@@ -79,12 +77,13 @@ def sums(start: int, stop: int, x: Activations) -> NDArray[np.float64]:
 
 
 @_compiled
-def rectified_line(
+def rectified_line(  # noqa: PLR0913 - numba takes no structures of arrays
     start: int,
     stop: int,
     x: Activations,
     scale: NDArray[np.float32],
     shift: NDArray[np.float32],
+    below: np.float32,
     y: Activations,
 ) -> None:
     """Leaky rectifier of scale * x + shift, into y."""
@@ -93,7 +92,7 @@ def rectified_line(
         for n in range(start, stop):
             for c in range(channels):
                 value = _read(x[b, n, c]) * scale[b, c] + shift[b, c]
-                y[b, n, c] = _as_in(y, max(value, _SLOPE * value))
+                y[b, n, c] = _as_in(y, max(value, below * value))
 
 
 @_compiled
@@ -103,6 +102,7 @@ def gradient_sums(  # noqa: PLR0913 - numba takes no structures of arrays
     x: Activations,
     scale: NDArray[np.float32],
     shift: NDArray[np.float32],
+    below: np.float32,
     mean: NDArray[np.float32],
     dy: Activations,
 ) -> NDArray[np.float64]:
@@ -118,7 +118,7 @@ def gradient_sums(  # noqa: PLR0913 - numba takes no structures of arrays
                 for c in range(channels):
                     value = _read(x[b, n, c])
                     positive = value * scale[b, c] + shift[b, c] > 0
-                    slope = _read(dy[b, n, c]) * (np.float32(1) if positive else _SLOPE)
+                    slope = _read(dy[b, n, c]) * (np.float32(1) if positive else below)
                     plain[c] += slope
                     moment[c] += slope * (value - mean[b, c])
             for c in range(channels):
@@ -134,6 +134,7 @@ def gradient(  # noqa: PLR0913 - numba takes no structures of arrays
     x: Activations,
     scale: NDArray[np.float32],
     shift: NDArray[np.float32],
+    below: np.float32,
     of_x: NDArray[np.float32],
     constant: NDArray[np.float32],
     dy: Activations,
@@ -146,6 +147,6 @@ def gradient(  # noqa: PLR0913 - numba takes no structures of arrays
             for c in range(channels):
                 value = _read(x[b, n, c])
                 positive = value * scale[b, c] + shift[b, c] > 0
-                slope = _read(dy[b, n, c]) * (np.float32(1) if positive else _SLOPE)
+                slope = _read(dy[b, n, c]) * (np.float32(1) if positive else below)
                 change = scale[b, c] * slope + of_x[b, c] * value + constant[b, c]
                 dx[b, n, c] = _as_in(dx, change)

@@ -32,6 +32,8 @@ class InstanceNormReLU(nn.Module):
     Parameters
     ----------
     channels : int
+    slope : float
+        Of the rectifier below 0; with 1 there is none.
 
     References
     ----------
@@ -39,24 +41,29 @@ class InstanceNormReLU(nn.Module):
     2016, arXiv:1607.08022
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, slope: float = SLOPE) -> None:
         super().__init__()
+        self.slope = slope
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, ...) to the same shape."""
-        if x.device.type == "cpu" and x.dtype in _FUSED and x[0, 0].numel() > 1:
-            fused: Tensor = _Fused.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        # What is exported must be torch's own, and has no numbers to look at yet.
+        ours = x.device.type == "cpu" and x.dtype in _FUSED and not torch.compiler.is_exporting()
+        if ours and x[0, 0].numel() > 1:
+            fused: Tensor = _Fused.apply(  # type: ignore[no-untyped-call]
+                x, self.weight, self.bias, self.slope
+            )
             return fused
         normed = functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
-        return functional.leaky_relu(normed, SLOPE, inplace=True)
+        return functional.leaky_relu(normed, self.slope, inplace=True)
 
 
 class _Fused(torch.autograd.Function):
     @staticmethod
     @_silently
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
         x = _channels_last(x)
         values = _rows(x)
         count = values.shape[1]
@@ -65,7 +72,7 @@ class _Fused(torch.autograd.Function):
         mean = sums[0] / count
         rstd = 1 / np.sqrt(np.maximum(sums[1] / count - mean**2, 0) + EPSILON)
         scale = rstd * weight.detach().numpy()
-        line = (_f32(scale), _f32(bias.detach().numpy() - mean * scale))
+        line = (_f32(scale), _f32(bias.detach().numpy() - mean * scale), np.float32(slope))
         y = torch.empty_like(x)
         _split(kernels.rectified_line, values, *line, out=_rows(y))
         ctx.save_for_backward(x, weight)
@@ -74,7 +81,7 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     @_silently
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
         mean, rstd, line = ctx.facts
         values, slopes = _rows(x), _rows(_channels_last(gradients[0]))
@@ -88,7 +95,8 @@ class _Fused(torch.autograd.Function):
         constant = -scale * total / count - of_x * mean
         dx = torch.empty_like(x)
         _split(kernels.gradient, values, *line, _f32(of_x), _f32(constant), slopes, out=_rows(dx))
-        return dx, torch.from_numpy(_f32(moment.sum(0))), torch.from_numpy(_f32(total.sum(0)))
+        of_weight, of_bias = (torch.from_numpy(_f32(sums.sum(0))) for sums in (moment, total))
+        return dx, of_weight, of_bias, None
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -109,7 +117,7 @@ def _f32(array: NDArray) -> NDArray[np.float32]:
 def _split(
     kernel: Callable[..., NDArray[np.float64] | None],
     values: NDArray,
-    *arguments: NDArray,
+    *arguments: NDArray | np.float32,
     out: NDArray | None = None,
 ) -> Any:
     """Run a kernel on stretches of voxels in as many threads as torch has, and add the sums."""

@@ -16,7 +16,7 @@ from medseg.networks.normalisation import SLOPE, InstanceNormReLU
 from medseg.networks.padding import cropped, padded_to
 from medseg.networks.topology import Topology
 
-_CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 _MOST_LEVELS, _MOST_CONVOLUTIONS, _WIDEST = 10, 64, 64
 _UPSAMPLE: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
@@ -53,7 +53,7 @@ class UNet(NetworkConfig):
     deep_supervision: bool = False
 
     def __post_init__(self) -> None:
-        if self.ndim not in _CONV:
+        if self.ndim not in CONVOLUTION:
             raise ValueError(f"a U-Net has 2 or 3 axes, got ndim={self.ndim}")
         levels = len(self.features)
         if levels < 1 or min(self.features) < 1 or self.convolutions < 1:
@@ -102,18 +102,30 @@ class UNet(NetworkConfig):
 
     def build(self, channels: int, classes: int) -> nn.Module:
         """Make the network, with He-initialised weights."""
-        return _UNetModule(self, channels, classes)
+        widths = (channels, *self.features)
+        encoder = [
+            _level(self, level, inputs, stride=True) for level, inputs in enumerate(widths[:-1])
+        ]
+        return Expanding(self, encoder, classes)
 
 
-class _UNetModule(nn.Module):
-    def __init__(self, config: UNet, channels: int, classes: int) -> None:
+class Expanding(nn.Module):
+    """An encoder, and the decoder of a U-Net that brings its levels back together.
+
+    Parameters
+    ----------
+    config : UNet
+        Its levels are those of the encoder.
+    encoder : sequence of nn.Module
+        One a level, finest first; each enters its level with the stride of that level.
+    classes : int
+    """
+
+    def __init__(self, config: UNet, encoder: Sequence[nn.Module], classes: int) -> None:
         super().__init__()
         self.multiple = config.multiple
         self.reductions = np.cumprod(config.strides, axis=0).tolist()
-        widths = (channels, *config.features)
-        self.encoder = nn.ModuleList(
-            _level(config, level, inputs, stride=True) for level, inputs in enumerate(widths[:-1])
-        )
+        self.encoder = nn.ModuleList(encoder)
         below = range(len(config.features) - 2, -1, -1)
         self.up = nn.ModuleList(
             _UPSAMPLE[config.ndim](
@@ -129,14 +141,15 @@ class _UNetModule(nn.Module):
         )
         supervised = max(len(config.features) - 2, 1) if config.deep_supervision else 1
         self.heads = nn.ModuleList(
-            _CONV[config.ndim](config.features[level], classes, 1) for level in range(supervised)
+            CONVOLUTION[config.ndim](config.features[level], classes, 1)
+            for level in range(supervised)
         )
         self.apply(_initialise)
         # Convolutions on the CPU take half the time in this layout, and their weights decide it;
         # transposed ones leave oneDNN for a slow path with it.
         layout = torch.channels_last if config.ndim == 2 else torch.channels_last_3d
         for module in self.modules():
-            if isinstance(module, _CONV[config.ndim]):
+            if isinstance(module, CONVOLUTION[config.ndim]):
                 module.to(memory_format=layout)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
@@ -166,7 +179,7 @@ class _UNetModule(nn.Module):
 
 def _level(config: UNet, level: int, inputs: int, *, stride: bool) -> nn.Sequential:
     width, kernel = config.features[level], config.kernels[level]
-    convolution = _CONV[config.ndim]
+    convolution = CONVOLUTION[config.ndim]
     layers: list[nn.Module] = []
     for a, b in pairwise((inputs, *(width,) * config.convolutions)):
         step = config.strides[level] if stride and not layers else 1
