@@ -24,6 +24,18 @@ NETWORKS: Registry[Any] = Registry(
             "medseg.networks.residual_unet:ResidualUNet",
             "U-Net with an encoder of residual blocks, as nnU-Net's ResEnc",
         ),
+        "unet-2015": (
+            "medseg.networks.unet_2015:UNet2015",
+            "the first U-Net, 2D: valid convolutions, dropout, no normalisation",
+        ),
+        "unet-3d": (
+            "medseg.networks.unet_3d:UNet3D",
+            "the first U-Net in 3D: valid convolutions, batch normalisation",
+        ),
+        "vnet": (
+            "medseg.networks.vnet:VNet",
+            "3D: residual stages of convolutions of 5, no normalisation",
+        ),
         "monai": (
             "medseg.networks.from_monai:MonaiNetwork",
             "monai:NAME is any network of MONAI: monai:SegResNet, monai:DynUNet, ...",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from medseg.networks.config import NetworkConfig
+from medseg.networks.layout import lay_out
 from medseg.networks.normalisation import SLOPE, InstanceNormReLU
 from medseg.networks.padding import cropped, padded_to
 from medseg.networks.topology import Topology
@@ -145,12 +146,7 @@ class Expanding(nn.Module):
             for level in range(supervised)
         )
         self.apply(_initialise)
-        # Convolutions on the CPU take half the time in this layout, and their weights decide it;
-        # transposed ones leave oneDNN for a slow path with it.
-        layout = torch.channels_last if config.ndim == 2 else torch.channels_last_3d
-        for module in self.modules():
-            if isinstance(module, CONVOLUTION[config.ndim]):
-                module.to(memory_format=layout)
+        lay_out(self)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """Map (B, channels, ...) to logits (B, classes, ...); in training perhaps a list."""
