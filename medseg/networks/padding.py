@@ -15,9 +15,12 @@ def padded_to(x: Tensor, multiple: tuple[int, ...]) -> Tensor:
     missing = [-size % m for size, m in zip(x.shape[2:], multiple, strict=True)]
     if all(size + more == m for size, more, m in zip(x.shape[2:], missing, multiple, strict=True)):
         missing[-1] += multiple[-1]
-    if not any(missing):
-        return x
-    return functional.pad(x, [side for more in reversed(missing) for side in (0, more)])
+    return _longer_by(x, missing)
+
+
+def at_least(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(B, C, ...) with 0 behind each axis that is shorter than `size`."""
+    return _longer_by(x, [max(least - n, 0) for n, least in zip(x.shape[2:], size, strict=True)])
 
 
 def cropped(x: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -47,3 +50,9 @@ class Padded(nn.Module):
             return [cropped(level, size) for level in output.unbind(1)]
         logits: Tensor = cropped(output, size)
         return logits
+
+
+def _longer_by(x: Tensor, missing: list[int]) -> Tensor:
+    if not any(missing):
+        return x
+    return functional.pad(x, [side for more in reversed(missing) for side in (0, more)])
