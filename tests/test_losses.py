@@ -1,37 +1,17 @@
-"""Losses: by hand, against MONAI's, and what they must all do."""
-
-from math import log
+"""Losses: what they must all do, with weights and on several levels too."""
 
 import pytest
 import torch
+from logits import CLASSES, certain, some_logits, some_target, some_weights
 from torch import Tensor
 
 from medseg.learning import LOSSES
 from medseg.learning.losses import supervised
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-CLASSES = 3
 
-
-def some_target(ndim: int = 2, samples: int = 2) -> Tensor:
-    return torch.randint(0, CLASSES, (samples, *(6,) * ndim), generator=torch.manual_seed(0))
-
-
-def some_logits(ndim: int = 2, samples: int = 2) -> Tensor:
-    shape = (samples, CLASSES, *(6,) * ndim)
-    return torch.randn(shape, generator=torch.manual_seed(1), dtype=torch.float64)
-
-
-def certain(target: Tensor) -> Tensor:
-    """Logits that leave no doubt."""
-    one_hot = torch.nn.functional.one_hot(target.long(), CLASSES)
-    return 50.0 * one_hot.movedim(-1, 1)
-
-
-def logits_of(*probabilities: list[float]) -> Tensor:
-    """(1, classes, voxels, 1) logits of probabilities, voxel by voxel."""
-    return torch.tensor(probabilities, dtype=torch.float64).log().T[None, ..., None]
-
+# Those to which the places of the voxels are all the same.
+PLACELESS = [name for name in LOSSES if "boundary" not in name and "hausdorff" not in name]
 
 # All losses
 
@@ -86,10 +66,62 @@ def test_the_dtype_of_the_target_does_not_matter(name: str, dtype: torch.dtype) 
     torch.testing.assert_close(found, LOSSES[name](some_logits(), some_target()))
 
 
+@pytest.mark.parametrize("name", PLACELESS)
 def test_the_order_of_the_voxels_does_not_matter(name: str) -> None:
     order = torch.randperm(6, generator=torch.manual_seed(0))
     found = LOSSES[name](some_logits()[..., order], some_target()[..., order])
     torch.testing.assert_close(found, LOSSES[name](some_logits(), some_target()))
+
+
+def test_a_mirrored_or_turned_patch_costs_the_same(name: str) -> None:
+    for turned in (lambda x: x.flip(-1), lambda x: x.transpose(-1, -2)):
+        found = LOSSES[name](turned(some_logits(3)), turned(some_target(3)))
+        torch.testing.assert_close(found, LOSSES[name](some_logits(3), some_target(3)))
+
+
+def test_a_slice_is_scored_like_a_picture(name: str) -> None:
+    found = LOSSES[name](some_logits()[..., None], some_target()[..., None])
+    torch.testing.assert_close(found, LOSSES[name](some_logits(), some_target()))
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_single_voxels_are_enough(name: str, samples: int) -> None:
+    logits = torch.tensor([[0.3, 0.2]] * samples)[..., None, None].requires_grad_()
+    loss = LOSSES[name](logits, torch.ones(samples, 1, 1))
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+
+
+# In the others, a number that balances two losses counts as a constant.
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"dice+boundary", "dice+hausdorff"}))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_gradient_is_that_of_finite_differences(name: str, *, weighted: bool) -> None:
+    logits = some_logits()[..., :3].clone().requires_grad_()
+    target = some_target()[..., :3]
+    weights = some_weights()[..., :3] if weighted else None
+    assert torch.autograd.gradcheck(lambda x: LOSSES[name](x, target, weights), logits)
+
+
+def test_half_precision_logits_are_welcome(name: str) -> None:
+    logits = some_logits().bfloat16().requires_grad_()
+    loss = LOSSES[name](logits, some_target())
+    loss.backward()
+    assert logits.grad.isfinite().all()
+    wanted = float(LOSSES[name](some_logits(), some_target()))
+    assert float(loss.detach()) == pytest.approx(wanted, rel=0.05)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cuda_gives_what_the_cpu_gives(name: str, *, weighted: bool) -> None:
+    def found(device: str) -> tuple[Tensor, Tensor]:
+        logits = some_logits().to(device).requires_grad_()
+        weights = some_weights().to(device) if weighted else None
+        loss = LOSSES[name](logits, some_target().to(device), weights)
+        return loss.detach().cpu(), torch.autograd.grad(loss, logits)[0].cpu()
+
+    torch.testing.assert_close(found("cuda"), found("cpu"))
 
 
 # Weights of voxels
@@ -102,15 +134,28 @@ def in_a_row(values: Tensor) -> Tensor:
     return values.movedim(1, 0).reshape(1, CLASSES, -1, 1)
 
 
-def some_weights() -> Tensor:
-    return torch.randint(0, 3, (2, 6, 6), generator=torch.manual_seed(2)).double()
-
-
+@pytest.mark.parametrize("name", PLACELESS)
 def test_a_weight_is_so_many_voxels(name: str) -> None:
     logits, target, weights = map(in_a_row, (some_logits(), some_target(), some_weights()))
     times = weights.flatten().long()
     repeated = (values.repeat_interleave(times, -2) for values in (logits, target))
     torch.testing.assert_close(LOSSES[name](logits, target, weights), LOSSES[name](*repeated))
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"tversky"}))  # a mean over samples
+def test_a_sample_that_weighs_two_is_two_samples(name: str) -> None:
+    logits, target = some_logits(), some_target()
+    weights = torch.tensor([2.0, 1.0]).reshape(2, 1, 1).expand(2, 6, 6)
+    twice = [0, 0, 1]
+    found = LOSSES[name](logits, target, weights)
+    torch.testing.assert_close(found, LOSSES[name](logits[twice], target[twice]))
+
+
+def test_ignored_voxels_at_the_edge_are_as_good_as_cut_off(name: str) -> None:
+    logits, target, weights = some_logits(), some_target(), torch.ones(2, 6, 6)
+    weights[..., 4:] = 0
+    found = LOSSES[name](logits, target, weights)
+    torch.testing.assert_close(found, LOSSES[name](logits[..., :4], target[..., :4]))
 
 
 def test_ones_change_nothing(name: str) -> None:
@@ -136,79 +181,6 @@ def test_nothing_but_ignored_voxels_cost_nothing(name: str) -> None:
     loss.backward()
     assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
     assert not logits.grad.any()
-
-
-# By hand: two voxels, the first is of class 1 with probability 0.6, the second background with 0.9.
-
-LOGITS = logits_of([0.4, 0.6], [0.9, 0.1])
-TARGET = torch.tensor([[[1], [0]]])
-LINEAR = 1 - (2 * 0.6 + 1) / (0.6 + 0.1 + 1 + 1)
-SQUARED = 1 - (2 * 0.6 + 1) / (0.36 + 0.01 + 1 + 1)
-ENTROPY = -(log(0.6) + log(0.9)) / 2
-
-
-@pytest.mark.parametrize(
-    ("loss", "wanted"),
-    [
-        ("cross-entropy", ENTROPY),
-        ("dice", LINEAR),
-        ("squared-dice", SQUARED),
-        ("dice+cross-entropy", LINEAR + ENTROPY),
-        ("squared-dice+cross-entropy", SQUARED + ENTROPY),
-        # Divided by the number of classes, as MONAI does.
-        ("focal", -(0.4**2 * log(0.6) + 0.1**2 * log(0.9)) / 4),
-        # 0.1 is a false alarm, 0.4 is missed.
-        ("tversky", 1 - 0.6 / (0.6 + 0.3 * 0.1 + 0.7 * 0.4)),
-    ],
-)
-def test_two_voxels_by_hand(loss: str, wanted: float) -> None:
-    assert float(LOSSES[loss](LOGITS, TARGET)) == pytest.approx(wanted, abs=1e-4)
-
-
-def test_dice_is_taken_over_the_batch_not_over_its_samples() -> None:
-    # In one sample the class is missed, in the other it is found: 2 * 1 of 1 + 2, not 0.5.
-    target = torch.tensor([[[1, 0]], [[1, 0]]])
-    logits = torch.full((2, 2, 1, 2), -50.0)
-    logits[0, 1, 0, 0] = logits[0, 0, 0, 1] = logits[1, 0] = 50.0
-    assert float(LOSSES["dice"](logits, target)) == pytest.approx(1 - 3 / 4)
-
-
-@pytest.mark.parametrize("ndim", [2, 3])
-@pytest.mark.parametrize(("loss", "squared"), [("dice", False), ("squared-dice", True)])
-def test_dice_equals_monais_with_one_on_both_sides(loss: str, ndim: int, *, squared: bool) -> None:
-    from monai.losses import DiceLoss
-
-    oracle = DiceLoss(
-        include_background=False,
-        to_onehot_y=True,
-        softmax=True,
-        squared_pred=squared,
-        smooth_nr=1,
-        smooth_dr=1,
-        batch=True,
-    )
-    logits, target = some_logits(ndim), some_target(ndim)
-    torch.testing.assert_close(LOSSES[loss](logits, target), oracle(logits, target[:, None]))
-
-
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_focal_and_tversky_equal_monais(ndim: int) -> None:
-    from monai.losses import FocalLoss, TverskyLoss
-
-    logits, target = some_logits(ndim).float(), some_target(ndim)
-    focal = FocalLoss(use_softmax=True, to_onehot_y=True)(logits, target[:, None])
-    torch.testing.assert_close(LOSSES["focal"](logits, target), focal)
-    oracle = TverskyLoss(
-        include_background=False, softmax=True, to_onehot_y=True, alpha=0.3, beta=0.7
-    )
-    torch.testing.assert_close(LOSSES["tversky"](logits, target), oracle(logits, target[:, None]))
-
-
-@pytest.mark.parametrize("loss", ["dice", "squared-dice"])
-def test_sums_with_cross_entropy_are_sums(loss: str) -> None:
-    logits, target = some_logits(), some_target()
-    parts = LOSSES[loss](logits, target) + LOSSES["cross-entropy"](logits, target)
-    torch.testing.assert_close(LOSSES[f"{loss}+cross-entropy"](logits, target), parts)
 
 
 # Deep supervision

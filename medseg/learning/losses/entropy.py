@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
-from medseg.learning.losses.weighing import class_indices, mean
+from medseg.learning.losses.weighing import class_indices, mean, total
 
 _GAMMA = 2.0
 
@@ -13,6 +14,19 @@ _GAMMA = 2.0
 def cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean over the voxels of minus the logarithm of the label's probability."""
     return entropy_of(logits.log_softmax(1), class_indices(target, weights), weights)
+
+
+def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy in which each class of the batch counts the same, however rare it is.
+
+    That is the mean over the classes of the mean over their voxels: a voxel weighs the inverse
+    of how many there are of its class.
+    """
+    index = class_indices(target, weights)
+    sizes = torch.stack([total(index == c, weights) for c in range(logits.shape[1])])
+    shares = 1 / sizes.to(logits.dtype).where(sizes > 0, torch.inf)
+    of_voxels = shares[index] if weights is None else shares[index] * weights
+    return entropy_of(logits.log_softmax(1), index, of_voxels)
 
 
 def focal(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
