@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from medseg.learning.plan import Plan
     from medseg.learning.planning import make_plan
     from medseg.learning.predicting import predict
-    from medseg.learning.training import Training, train
+    from medseg.learning.settings import Training
+    from medseg.learning.training import train
     from medseg.metrics import METRICS
     from medseg.networks import NETWORKS
     from medseg.report import write_report
@@ -51,7 +52,7 @@ _HOME = {
     "Plan": "medseg.learning.plan",
     "make_plan": "medseg.learning.planning",
     "predict": "medseg.learning.predicting",
-    "Training": "medseg.learning.training",
+    "Training": "medseg.learning.settings",
     "train": "medseg.learning.training",
     "METRICS": "medseg.metrics",
     "NETWORKS": "medseg.networks",

@@ -15,7 +15,8 @@ from medseg.evaluation import Scores, evaluate
 from medseg.io import read_labels, write
 from medseg.learning.planning import make_plan
 from medseg.learning.run import Run
-from medseg.learning.training import Training, train
+from medseg.learning.settings import Training
+from medseg.learning.training import train
 from medseg.phantom import draw_cohort
 from medseg.pictures import Tile, View, draw_comparison, draw_curve, draw_mosaic
 from medseg.segmenter import Segmenter

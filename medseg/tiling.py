@@ -4,6 +4,9 @@ Tiles lie on a lattice that covers every voxel. Their logits are added up with w
 highest in the middle of a tile, in a slab that moves along the first axis: as soon as no later
 tile touches a row, it leaves. So no more than a slab of logits is ever in memory, however
 large the volume and however many the classes.
+
+A network may see a margin around each tile, for which it gives no logits. Beyond the volume, that
+margin is the volume mirrored.
 """
 
 from __future__ import annotations
@@ -73,6 +76,29 @@ def lattice(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> l
     return starts
 
 
+def periodic_lattice(
+    shape: tuple[int, ...], patch: tuple[int, ...], overlap: float, period: tuple[int, ...]
+) -> list[list[int]]:
+    """First voxels, along each axis, of tiles that start on multiples of `period`.
+
+    As `lattice`, but the last tiles may reach beyond the volume.
+
+    Raises
+    ------
+    ValueError
+        If a patch is shorter than the period, so that tiles can't meet.
+    """
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap is a share in [0, 1), got {overlap}")
+    if any(side < step for side, step in zip(patch, period, strict=True)):
+        raise ValueError(f"tiles start on multiples of {period}, got shorter ones: {patch}")
+    starts = []
+    for size, side, step in zip(shape, patch, period, strict=True):
+        stride = max(int(side * (1 - overlap)) // step, 1) * step
+        starts.append([k * stride for k in range(max(-(-(size - side) // stride), 0) + 1)])
+    return starts
+
+
 def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
     network: Callable[[Tensor], Tensor],
     volume: Tensor,
@@ -82,6 +108,8 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
     overlap: float = 0.5,
     batch: int = 1,
     mask: Tensor | None = None,
+    margin: tuple[int, ...] | None = None,
+    period: tuple[int, ...] | None = None,
 ) -> Iterator[Slab]:
     """Logits of a volume, a slab of rows at a time, from the first row to the last.
 
@@ -90,14 +118,21 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
     network : function of (B, C, *patch) -> (B, classes, *patch)
         It must leave its input as it is, which may be a view of the volume.
     volume : (C, ...) float tensor
-        Padded with 0 on both sides where it is smaller than `patch`.
+        Padded with 0 on both sides where it is smaller than `patch`; mirrored where there is a
+        margin.
     patch : tuple of int
+        Logits of a tile.
     classes : int
     overlap : float in [0, 1)
     batch : int
         Tiles that the network sees at once.
     mask : (...) bool tensor, optional
         Tiles that lie wholly outside are skipped; there, logits are 0.
+    margin : tuple of int, optional
+        Voxels at each end by which a network sees more than it gives logits for: it is then a
+        function of (B, C, *(patch + 2 * margin)).
+    period : tuple of int, optional
+        With a margin, tiles start on multiples of it.
 
     Yields
     ------
@@ -105,30 +140,28 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
         Its rows are those of `volume`; the slabs follow on each other without a gap.
     """
     size = tuple(volume.shape[1:])
-    before = tuple(max(p - n, 0) // 2 for p, n in zip(patch, size, strict=True))
-    volume, mask = _at_least(volume, patch), None if mask is None else _at_least(mask, patch)
-    starts = lattice(tuple(volume.shape[1:]), patch, overlap)
+    before = (0,) * len(size)
+    if margin is None:
+        margin = before
+        before = tuple(max(p - n, 0) // 2 for p, n in zip(patch, size, strict=True))
+        volume, mask = _at_least(volume, patch), None if mask is None else _at_least(mask, patch)
+        starts = lattice(tuple(volume.shape[1:]), patch, overlap)
+    else:
+        starts = periodic_lattice(size, patch, overlap, period or (1,) * len(size))
+    covered = tuple(along[-1] + side for along, side in zip(starts, patch, strict=True))
     windows = tuple(_window(side).to(volume.device) for side in patch)
     window = _outer(windows)
-    weights = tuple(
-        _summed(window, first, n)[b : b + length]
-        for window, first, n, b, length in zip(
-            windows, starts, volume.shape[1:], before, size, strict=True
-        )
-    )
+    weights = tuple(map(_summed, windows, starts, before, size))
     total: Tensor | None = None
     layers = _groups(starts[0], -(-batch // _count(starts[1:])))
-    ends = [layer[0] for layer in layers[1:]] + [volume.shape[1]]
+    ends = [layer[0] for layer in layers[1:]] + [covered[0]]
     for layer, end in zip(layers, ends, strict=True):
         rows = layer[-1] + patch[0] - layer[0]
-        total = _fresh(total, (classes, rows, *volume.shape[2:]), volume.device)
+        total = _fresh(total, (classes, rows, *covered[1:]), volume.device)
         corners = [corner for corner in product(layer, *starts[1:]) if _wanted(corner, patch, mask)]
         for group in _groups(corners, batch):
-            cut = [volume[(slice(None), *_at(corner, patch))] for corner in group]
-            tiles = cut[0][None] if len(cut) == 1 else torch.stack(cut)  # one is not copied
-            for corner, logits in zip(group, network(tiles), strict=True):
-                place = _at((corner[0] - layer[0], *corner[1:]), patch)
-                total[(slice(None), *place)].addcmul_(logits.to(total.dtype), window)
+            logits = network(_cut(volume, group, patch, margin))
+            _add(logits, total, group, layer[0], window)
         first, last = max(layer[0] - before[0], 0), min(end - before[0], size[0])
         if first < last:
             done = total.narrow(1, first + before[0] - layer[0], last - first)
@@ -136,6 +169,29 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
                 done = done.narrow(axis + 1, before[axis], size[axis])
             yield Slab(first, done, (weights[0][first:last], *weights[1:]))
         total = total[:, end - layer[0] :]
+
+
+def reflected(volume: Tensor, first: Sequence[int], sides: Sequence[int]) -> Tensor:
+    """(C, *sides) voxels of (C, ...) from `first` on, mirrored at its border where it ends.
+
+    The voxels of the border itself are not repeated. What lies inside is a view.
+    """
+    odd = []
+    for axis, (start, side) in enumerate(zip(first, sides, strict=True), start=1):
+        size = volume.shape[axis]
+        if start >= 0 and start + side <= size:
+            volume = volume.narrow(axis, start, side)
+        else:
+            odd.append((axis, folded(torch.arange(start, start + side), size)))
+    for axis, index in odd:
+        volume = volume.index_select(axis, index.to(volume.device))
+    return volume
+
+
+def folded(coordinates: Tensor, size: int) -> Tensor:
+    """Coordinates of a mirrored axis, in voxels, as those inside its `size` voxels."""
+    around = coordinates.remainder(max(2 * (size - 1), 1))
+    return torch.minimum(around, 2 * (size - 1) - around).clamp_min(0)
 
 
 def most_likely(logits: Tensor) -> Tensor:
@@ -150,6 +206,27 @@ def most_likely(logits: Tensor) -> Tensor:
         index.masked_fill_(logits[number] > highest, number)
         torch.maximum(highest, logits[number], out=highest)
     return index
+
+
+def _cut(
+    volume: Tensor, corners: Sequence[Corner], patch: tuple[int, ...], margin: tuple[int, ...]
+) -> Tensor:
+    """Tiles and the margins around them: (B, C, *(patch + 2 * margin))."""
+    sides = [p + 2 * m for p, m in zip(patch, margin, strict=True)]
+    tiles = [
+        reflected(volume, [c - m for c, m in zip(corner, margin, strict=True)], sides)
+        for corner in corners
+    ]
+    return tiles[0][None] if len(tiles) == 1 else torch.stack(tiles)  # one is not copied
+
+
+def _add(
+    logits: Tensor, total: Tensor, corners: Sequence[Corner], row: int, window: Tensor
+) -> None:
+    """Add the weighted logits of tiles to a total that begins at a row."""
+    for corner, of_tile in zip(corners, logits, strict=True):
+        place = _at((corner[0] - row, *corner[1:]), tuple(window.shape))
+        total[(slice(None), *place)].addcmul_(of_tile.to(total.dtype), window)
 
 
 def _fresh(left: Tensor | None, shape: tuple[int, ...], device: torch.device) -> Tensor:
@@ -198,8 +275,9 @@ def _outer(vectors: tuple[Tensor, ...]) -> Tensor:
     return product
 
 
-def _summed(window: Tensor, starts: list[int], size: int) -> Tensor:
-    total = window.new_zeros(size)
+def _summed(window: Tensor, starts: list[int], before: int, size: int) -> Tensor:
+    """Sum of the windows at `starts`, in the `size` voxels after the first `before` ones."""
+    total = window.new_zeros(starts[-1] + len(window))
     for start in starts:
         total[start : start + len(window)] += window
-    return total
+    return total[before : before + size]

@@ -287,7 +287,8 @@ def batches(augmentations: tuple[str, ...], **changes: Any) -> Batches:
 
 
 def batch(*arguments: Any, step: int = 0, **changes: Any) -> tuple[Tensor, Tensor]:
-    return batches(*arguments, **changes).at(step, torch.device("cpu"))
+    found = batches(*arguments, **changes).at(step, torch.device("cpu"))
+    return found.images, found.targets
 
 
 def test_the_default_plan_never_mirrors() -> None:
@@ -336,7 +337,7 @@ def test_the_same_step_gives_the_same_batch_and_another_another() -> None:
 
 def test_the_seed_decides_the_batch() -> None:
     one = batches(EVERYTHING)
-    first, second = (replace(one, seed=seed).at(0, torch.device("cpu"))[0] for seed in (0, 1))
+    first, second = (replace(one, seed=seed).at(0, torch.device("cpu")).images for seed in (0, 1))
     assert not torch.equal(first, second)
 
 

@@ -21,7 +21,7 @@ from balls import (
 
 from medseg import Dataset, Labels, Model, Training, evaluate, train, write
 from medseg.learning import batches, loop
-from medseg.learning.batches import Batches
+from medseg.learning.batches import Batch, Batches
 from medseg.learning.run import Run
 from medseg.learning.validation import Validation
 from medseg.learning.weights import load_tensors
@@ -110,11 +110,11 @@ def _centre_classes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     at = Batches.at
 
-    def watched(self: Batches, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        images, targets = at(self, *arguments)
-        middle = tuple(size // 2 for size in targets.shape[1:])
-        seen.extend(targets[(slice(None), *middle)].tolist())
-        return images, targets
+    def watched(self: Batches, *arguments: Any) -> Batch:
+        found = at(self, *arguments)
+        middle = tuple(size // 2 for size in found.targets.shape[1:])
+        seen.extend(found.targets[(slice(None), *middle)].tolist())
+        return found
 
     monkeypatch.setattr(Batches, "at", watched)
     return seen

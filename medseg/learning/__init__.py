@@ -8,11 +8,6 @@ LOSSES: Registry[Any] = Registry(
     "loss",
     {
         "cross-entropy": ("medseg.learning.losses.entropy:cross_entropy", "mean of -log p(label)"),
-        "weighted-cross-entropy": (
-            "medseg.learning.losses.entropy:weighted_cross_entropy",
-            "the same for each class of the batch, however rare",
-        ),
-        "focal": ("medseg.learning.losses.entropy:focal", "focal loss, for rare classes"),
         "dice": (
             "medseg.learning.losses.overlap:soft_dice",
             "1 - soft Dice of the foreground, linear",
@@ -26,33 +21,10 @@ LOSSES: Registry[Any] = Registry(
             "medseg.learning.losses.overlap:squared_dice_cross_entropy",
             "their sum",
         ),
-        "generalised-dice": (
-            "medseg.learning.losses.overlap:generalised_dice",
-            "one soft Dice of all classes, the rare ones weighing more",
-        ),
-        "iou": (
-            "medseg.learning.losses.overlap:iou",
-            "1 - soft intersection over union of the foreground",
-        ),
+        "focal": ("medseg.learning.losses.entropy:focal", "focal loss, for rare classes"),
         "tversky": (
             "medseg.learning.losses.overlap:tversky",
             "Tversky loss, alpha 0.3, beta 0.7",
-        ),
-        "boundary": (
-            "medseg.learning.losses.borders:boundary",
-            "errors times the distance to the true border; to go on from other losses",
-        ),
-        "hausdorff": (
-            "medseg.learning.losses.borders:hausdorff",
-            "squared errors times squared distances to both borders; likewise",
-        ),
-        "dice+boundary": (
-            "medseg.learning.losses.borders:dice_boundary",
-            "their sum, equal parts in every batch",
-        ),
-        "dice+hausdorff": (
-            "medseg.learning.losses.borders:dice_hausdorff",
-            "their sum, equal parts in every batch",
         ),
     },
 )
@@ -75,3 +47,25 @@ AUGMENTATIONS: Registry[Any] = Registry(
         "low-resolution": ("medseg.learning.augment:low_resolution", "down and up again"),
     },
 )
+
+OPTIMIZERS: Registry[Any] = Registry(
+    "optimizer",
+    {
+        "adamw": ("medseg.learning.optimizers:adamw", "Adam with decoupled weight decay"),
+        "adam": ("medseg.learning.optimizers:adam", "Adam"),
+        "sgd": ("medseg.learning.optimizers:sgd", "gradient descent with Nesterov's momentum"),
+        "rmsprop": ("medseg.learning.optimizers:rmsprop", "DeepMedic's, with Nesterov's momentum"),
+    },
+)
+
+SCHEDULES: Registry[Any] = Registry(
+    "schedule",
+    {
+        "poly": ("medseg.learning.schedules:poly", "down to 0 as (1 - share) ** 0.9"),
+        "halving": ("medseg.learning.schedules:halving", "halved at given shares of the budget"),
+        "constant": ("medseg.learning.schedules:constant", "the same from beginning to end"),
+    },
+)
+
+VOXEL_WEIGHTS: Registry[Any] = Registry("weighting of voxels", {})
+"""Functions (classes, spacing) -> weights in the loss, of volumes or slices as the network's."""

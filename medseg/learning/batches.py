@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,28 @@ from medseg.sampling import Sampler, VoxelIndex, index_voxels
 _SPATIAL = ("rotation", "scaling", "mirroring", "elastic")
 
 
+Weighing = Callable[[NDArray[np.unsignedinteger], tuple[float, ...]], NDArray[np.floating]]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What an update learns from.
+
+    Parameters
+    ----------
+    images : (B, C, ...) float32 tensor
+        With the margin that the network sees.
+    targets : (B, ...) integer tensor
+        Class indices.
+    weights : (B, ...) float32 tensor, optional
+        How much each voxel of the targets weighs in the loss.
+    """
+
+    images: Tensor
+    targets: Tensor
+    weights: Tensor | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingCase:
     """A case as patches are cut from it.
@@ -31,7 +53,8 @@ class TrainingCase:
     Parameters
     ----------
     image : (C, ...) float32 tensor
-        In memory, on the GPU, or a map of a file.
+        In memory, on the GPU, or a map of a file. After the channels of the plan there may be
+        one more: how much each voxel weighs in the loss.
     classes : (...) integer tensor
     index : VoxelIndex
     """
@@ -42,18 +65,29 @@ class TrainingCase:
 
 
 def read_cases(
-    cases: Sequence[Case], plan: Plan, device: torch.device, cache: Path, seed: int
+    cases: Sequence[Case],
+    plan: Plan,
+    device: torch.device,
+    cache: Path,
+    seed: int,
+    *,
+    weighing: Weighing | None = None,
 ) -> list[TrainingCase]:
     """Read, prepare and index the cases.
 
     They stay on the GPU where all fit in half of its free memory, else in main memory likewise,
     else in files in `cache`, from which patches are read as they are needed.
+
+    Parameters
+    ----------
+    weighing : function of classes and spacing, optional
+        Gives the weight of each voxel in the loss; one of `VOXEL_WEIGHTS`.
     """
     room = free_memory(torch.device("cpu")) // 2
     seeds = np.random.SeedSequence(seed).spawn(len(cases))
 
     def read(k: int) -> TrainingCase:
-        return _read(cases[k], plan, np.random.default_rng(seeds[k]))
+        return _read(cases[k], plan, np.random.default_rng(seeds[k]), weighing)
 
     first = read(0)
     needed = len(cases) * _size(first)
@@ -91,14 +125,15 @@ class Batches:
     augmentations: tuple[str, ...]
     seed: int
 
-    def at(self, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Images (size, C, ...) and class indices (size, ...) of a step, on `device`."""
+    def at(self, step: int, device: torch.device) -> Batch:
+        """Return the batch of a step, on `device`."""
         rng = np.random.default_rng([self.seed, step])
         axes = self.plan.axes
         still = Warp(
             tuple(self.plan.spacing[axis] for axis in axes),
             tuple(self.plan.patch[axis] for axis in axes),
             tuple(k for k, axis in enumerate(axes) if axis in self.plan.mirror),
+            margin=self.plan.network.margin,
         )
         images, targets = [], []
         for number, voxel in self.sampler([case.index for case in self.cases], self.size, rng):
@@ -109,16 +144,27 @@ class Batches:
             image, target = cut(case.image, case.classes, voxel, self.plan.patch, warp)
             images.append(image.to(device, non_blocking=True))
             targets.append(target.to(device, non_blocking=True))
-        batch = torch.stack(images)
+        seen, channels = torch.stack(images), len(self.plan.channels)
+        weights = None if seen.shape[1] == channels else _inner(seen[:, channels], still)
+        batch = seen[:, :channels]
         for name in self._chosen(spatial=False):
             batch = AUGMENTATIONS[name](batch, rng)
-        return batch, torch.stack(targets)
+        return Batch(batch, torch.stack(targets), weights)
 
     def _chosen(self, *, spatial: bool) -> list[str]:
         return [name for name in self.augmentations if (name in _SPATIAL) == spatial]
 
 
-def _read(case: Case, plan: Plan, rng: np.random.Generator) -> TrainingCase:
+def _inner(seen: Tensor, warp: Warp) -> Tensor:
+    """(B, *patch) of (B, *seen)."""
+    for axis, (margin, side) in enumerate(zip(warp.margin, warp.patch, strict=True), start=1):
+        seen = seen.narrow(axis, margin, side)
+    return seen
+
+
+def _read(
+    case: Case, plan: Plan, rng: np.random.Generator, weighing: Weighing | None
+) -> TrainingCase:
     mask, weights = case.mask(), case.weights()
     prepared = prepare(case.image(), plan, mask)
     classes = resampled_classes(class_indices(case.labels(), plan), prepared.native, plan)
@@ -127,7 +173,23 @@ def _read(case: Case, plan: Plan, rng: np.random.Generator) -> TrainingCase:
         plain = replace(plan, channels=("weights",), normalisations=(Identity(),))
         masses = prepare(weights, plain).image[0]
     index = index_voxels(classes, plan.patch, rng, mask=prepared.mask, weights=masses)
-    return TrainingCase(torch.from_numpy(prepared.image), torch.from_numpy(classes), index)
+    image = prepared.image
+    if weighing is not None:
+        image = np.concatenate([image, _weighed(classes, plan, weighing)[None]])
+    return TrainingCase(torch.from_numpy(image), torch.from_numpy(classes), index)
+
+
+def _weighed(
+    classes: NDArray[np.unsignedinteger], plan: Plan, weighing: Weighing
+) -> NDArray[np.float32]:
+    """Weight of each voxel; for a 2D network on volumes, slice by slice."""
+    spacing = tuple(plan.spacing[axis] for axis in plan.axes)
+    slices = set(range(classes.ndim)) - set(plan.axes)
+    if not slices:
+        return weighing(classes, spacing).astype(np.float32)
+    (axis,) = slices
+    each = [weighing(one, spacing) for one in np.moveaxis(classes, axis, 0)]
+    return np.stack(each, axis).astype(np.float32)
 
 
 def _size(case: TrainingCase) -> int:

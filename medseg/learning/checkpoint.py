@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from medseg.learning.optimizers import state_names
 from medseg.learning.weights import load_tensors, put_weights, require_like, save_tensors
 from medseg.registry import build
 
 _NETWORK, _OPTIMIZER = "network.", "optimizer."
-# What AdamW keeps of each parameter.
-_LIKE_PARAMETER, _COUNT = {"exp_avg", "exp_avg_sq"}, "step"
+# Of a parameter's state, all but this has the shape of the parameter.
+_COUNT = "step"
 
 
 @dataclass
@@ -87,7 +88,7 @@ class Checkpoint:
                         raise ValueError(f"it has {name}, which is no state of the optimiser")
                     state = states.setdefault(int(number), {})
                     state[key] = _state(name, tensor, key, parameters[int(number)])
-            if any(state.keys() != _LIKE_PARAMETER | {_COUNT} for state in states.values()):
+            if any(state.keys() != state_names(optimizer) for state in states.values()):
                 raise ValueError("the state of the optimiser is not whole")
             put_weights(weights, network)
             optimizer.load_state_dict({"state": states, "param_groups": groups})

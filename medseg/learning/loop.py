@@ -17,23 +17,24 @@ from torch import Tensor, nn
 
 from medseg import device as devices
 from medseg.io import replace_file
-from medseg.learning.batches import Batches
+from medseg.learning.batches import Batch, Batches
 from medseg.learning.budget import Budget
 from medseg.learning.checkpoint import Checkpoint
 from medseg.learning.losses import Loss, supervised
 from medseg.learning.model import Model
+from medseg.learning.optimizers import add_penalties
 from medseg.learning.run import Run
+from medseg.learning.schedules import rate
 from medseg.learning.validation import Validation
 from medseg.learning.weights import save_tensors
 from medseg.progress import progress
 
 if TYPE_CHECKING:
-    from medseg.learning.training import Training
+    from medseg.learning.settings import Training
 
 log = logging.getLogger("medseg")
 _SECONDS_BETWEEN_CHECKPOINTS = 60
 _REPORTS = 100
-_LONGEST_GRADIENT = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +67,8 @@ def run_to_end(
     with progress(f"training {run.folder.name}") as bar, _Batches(session) as batches:
         while (share := budget.share(state.step)) < 1:
             for group in session.optimizer.param_groups:
-                group["lr"] = training.learning_rate * _rate(share, training.warm_up)
-            losses.append(_step(session, batches, training.seed))
+                group["lr"] = training.learning_rate * rate(training, share)
+            losses.append(_step(session, batches, training))
             if share - reported >= 1 / _REPORTS:
                 loss, losses, reported = _mean(losses, state.step), [], share
                 _log(run, step=state.step, seconds=budget.seconds, share=share, loss=loss)
@@ -93,7 +94,7 @@ class _Batches:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._pool = ThreadPoolExecutor(1, "medseg-batches")
-        self._coming: dict[int, Future[tuple[Tensor, Tensor]]] = {}
+        self._coming: dict[int, Future[Batch]] = {}
 
     def __enter__(self) -> _Batches:
         return self
@@ -101,24 +102,24 @@ class _Batches:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def take(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images and targets of a step."""
+    def take(self, step: int) -> Batch:
+        """Return the batch of a step."""
         coming = self._coming.pop(step, None) or self._ask(step)
         self._coming[step + 1] = self._ask(step + 1)
         return coming.result()
 
-    def _ask(self, step: int) -> Future[tuple[Tensor, Tensor]]:
+    def _ask(self, step: int) -> Future[Batch]:
         return self._pool.submit(self._session.batches.at, step, self._session.model.device)
 
 
-def _step(session: Session, batches: _Batches, seed: int) -> Tensor:
+def _step(session: Session, batches: _Batches, training: Training) -> Tensor:
     """Update once. Interrupted, it saves a checkpoint, if the weights are those of a step."""
     state, whole = session.state, True
     try:
-        images, targets = batches.take(state.step)
+        batch = batches.take(state.step)
         # For dropout; a training that goes on draws the same.
-        torch.manual_seed(seed * 1_000_003 + state.step)
-        loss = _gradients(session, images, targets)
+        torch.manual_seed(training.seed * 1_000_003 + state.step)
+        loss = _gradients(session, batch, training)
         whole = False
         session.optimizer.step()
         state.step += 1
@@ -131,31 +132,24 @@ def _step(session: Session, batches: _Batches, seed: int) -> Tensor:
     return loss
 
 
-def _gradients(session: Session, images: Tensor, targets: Tensor) -> Tensor:
+def _gradients(session: Session, batch: Batch, training: Training) -> Tensor:
     """Loss, whose gradients are left at the weights; it stays on the device, so nothing waits."""
     network = session.model.network.train()
     session.optimizer.zero_grad(set_to_none=True)
     precision = getattr(torch, session.state.precision)
-    loss = _forward(network, session.loss, images, targets, precision)
+    loss = _forward(network, session.loss, batch, precision)
     loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), _LONGEST_GRADIENT)
+    add_penalties(network, l1=training.l1, l2=training.l2)
+    if training.longest_gradient:
+        nn.utils.clip_grad_norm_(network.parameters(), training.longest_gradient)
     return loss.detach()
 
 
-def _forward(
-    network: nn.Module, loss: Loss, images: Tensor, targets: Tensor, precision: torch.dtype
-) -> Tensor:
+def _forward(network: nn.Module, loss: Loss, batch: Batch, precision: torch.dtype) -> Tensor:
     lower = precision != torch.float32
-    with torch.autocast(images.device.type, precision if lower else None, enabled=lower):
-        outputs = network(images)
-    return supervised(loss, outputs, targets)
-
-
-def _rate(share: float, warm_up: float) -> float:
-    """Factor of the learning rate: up in a line over the warm-up, then down to 0."""
-    if share < warm_up:
-        return (share + 1e-3) / (warm_up + 1e-3)
-    return float((1 - (share - warm_up) / (1 - warm_up)) ** 0.9)
+    with torch.autocast(batch.images.device.type, precision if lower else None, enabled=lower):
+        outputs = network(batch.images)
+    return supervised(loss, outputs, batch.targets, batch.weights)
 
 
 def _validate(session: Session) -> None:
@@ -245,13 +239,13 @@ def _precision(session: Session, wanted: str) -> str:
     if device.type == "cuda" or native == torch.float32:
         return str(native).removeprefix("torch.")
     network = copy.deepcopy(session.model.network).train()
-    images, targets = session.batches.at(0, device)
+    batch = session.batches.at(0, device)
     seconds = {}
     for name in ("float32", "bfloat16"):
         times = []
         for _ in range(3):
             began = time.perf_counter()
-            _forward(network, session.loss, images, targets, getattr(torch, name)).backward()
+            _forward(network, session.loss, batch, getattr(torch, name)).backward()
             times.append(time.perf_counter() - began)
         seconds[name] = min(times)
     return "bfloat16" if seconds["bfloat16"] < 0.9 * seconds["float32"] else "float32"

@@ -26,9 +26,11 @@ def require_room(size: int, what: str, device: torch.device) -> None:
 def require_room_for_patches(plan: Plan, batch: int, device: torch.device) -> None:
     """Raise ValueError if even the input and the output of a network do not fit in memory."""
     sides = [plan.patch[axis] for axis in plan.axes]
-    padded = [-(-side // m) * m for side, m in zip(sides, plan.network.multiple, strict=True)]
-    size = _FLOAT * batch * prod(padded) * (len(plan.channels) + len(plan.labels))
-    require_room(size, f"a batch of {batch} patches of {tuple(padded)} voxels", device)
+    padded = plan.network.fitted(tuple(sides))
+    seen = [side + 2 * m for side, m in zip(padded, plan.network.margin, strict=True)]
+    voxels = prod(seen) * len(plan.channels) + prod(padded) * len(plan.labels)
+    what = f"a batch of {batch} patches of {tuple(seen)} voxels"
+    require_room(_FLOAT * batch * voxels, what, device)
 
 
 def build_network(plan: Plan, device: torch.device) -> nn.Module:

@@ -21,7 +21,7 @@ from medseg.learning.preparing import Prepared, at_native_size, prepare
 from medseg.learning.run import Run
 from medseg.learning.weights import load_tensors, put_weights
 from medseg.segmenter import in_place_of, require_place
-from medseg.tiling import most_likely, sweep
+from medseg.tiling import Slab, most_likely, sweep
 from medseg.volume import Image, Labels, orientation, reorient
 
 # Tiles of small patches go through the network together, up to so many voxels.
@@ -37,7 +37,8 @@ class Model:
     network : nn.Module
     plan : Plan
     overlap : float in [0, 1)
-        Share of a patch by which neighbouring tiles overlap.
+        Share of a patch by which neighbouring tiles overlap. Those of a network with a margin
+        do not: its logits are the same wherever a tile begins.
     """
 
     network: nn.Module
@@ -160,21 +161,32 @@ class Model:
         """Logits of the native grid, some rows at a time; unless `exact`, up to a factor > 0."""
         volume = torch.from_numpy(prepared.image).to(self.device)
         mask = None if prepared.mask is None else torch.from_numpy(prepared.mask).to(self.device)
-        tile = self._tile(prepared.image.shape[1:])
-        slabs = sweep(
-            self._forward(),
-            volume,
-            tile,
-            len(self.plan.labels),
-            overlap=self.overlap,
-            batch=max(_BATCH_VOXELS // prod(tile), 1),
-            mask=mask,
-        )
+        slabs = self._sweep(volume, mask)
         if tuple(volume.shape[1:]) != prepared.native.shape:
             yield from at_native_size(slabs, volume.shape[1], prepared.native.shape)
             return
         for slab in slabs:
             yield slab.logits() if exact else slab.total
+
+    def _sweep(self, volume: Tensor, mask: Tensor | None) -> Iterator[Slab]:
+        network, shape = self.plan.network, tuple(volume.shape[1:])
+        exact = any(network.margin)
+        tile = self._exact_tile(shape) if exact else self._tile(shape)
+        seen = zip(network.margin, network.rim, strict=True)
+        margin = self._in_volume(tuple(m + rim for m, rim in seen), 0)
+        return sweep(
+            self._forward(),
+            volume,
+            tile,
+            len(self.plan.labels),
+            overlap=0.0 if exact else self.overlap,
+            batch=max(
+                _BATCH_VOXELS // prod(t + 2 * m for t, m in zip(tile, margin, strict=True)), 1
+            ),
+            mask=mask,
+            margin=margin if exact else None,
+            period=self._in_volume(network.period, 1),
+        )
 
     def _tile(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Sides of a tile: the patch, or a volume hardly larger, which then needs one pass."""
@@ -184,13 +196,28 @@ class Model:
         )
         return whole if prod(whole) <= 2 * prod(patch) else patch
 
+    def _exact_tile(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Sides of the tiles of a network with a margin: legal ones, of which few suffice."""
+        network, axes = self.plan.network, self.plan.axes
+        largest = network.fitted(network.tile(tuple(self.plan.patch[axis] for axis in axes)))
+        # As many tiles as that takes, and none of them longer than it must be.
+        sides = zip((shape[axis] for axis in axes), largest, strict=True)
+        needed = tuple(-(-n // -(-n // side)) for n, side in sides)
+        return self._in_volume(network.fitted(tuple(map(max, needed, network.period))), 1)
+
+    def _in_volume(self, sides: tuple[int, ...], rest: int) -> tuple[int, ...]:
+        """Of the axes of the volume, where those are given that the network sees."""
+        along = dict(zip(self.plan.axes, sides, strict=True))
+        return tuple(along.get(axis, rest) for axis in range(len(self.plan.patch)))
+
     def _forward(self) -> Callable[[Tensor], Tensor]:
         """Return the network on tiles with all axes of the volume, the slice axis of 2D too."""
-        axes = self.plan.axes
+        axes, rim = self.plan.axes, self.plan.network.rim
+        network = self.network if not any(rim) else lambda x: _without_rim(self.network(x), rim)
         if len(axes) == len(self.plan.patch):
-            return self.network
+            return network
         (slices,) = set(range(len(self.plan.patch))) - set(axes)
-        return lambda tiles: self.network(tiles.squeeze(slices + 2)).unsqueeze(slices + 2)
+        return lambda tiles: network(tiles.squeeze(slices + 2)).unsqueeze(slices + 2)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -208,3 +235,9 @@ class Model:
                 yield
         finally:
             self.network.train(before)
+
+
+def _without_rim(logits: Tensor, rim: tuple[int, ...]) -> Tensor:
+    for axis, width in enumerate(rim, start=2):
+        logits = logits.narrow(axis, width, logits.shape[axis] - 2 * width)
+    return logits

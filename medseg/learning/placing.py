@@ -1,7 +1,8 @@
 """Cut patches from volumes, turned, scaled and bent on the way.
 
 One interpolation does it all: the voxels of the patch are traced back into the volume, so
-nothing larger than the patch is ever cut, and what lies beyond the volume is 0.
+nothing larger than the patch is ever cut. What lies beyond the volume is 0; for a network with a
+margin, it is the volume mirrored, and so are its labels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from medseg.tiling import most_likely
+from medseg.tiling import folded, most_likely, reflected
 
 _MOST_DEGREES = 20.0
 _SCALES = 0.8, 1.25
@@ -31,13 +32,15 @@ class Warp:
     spacing : tuple of float
         Mm, of the axes that the network sees.
     patch : tuple of int
-        Voxels along these axes.
+        Voxels along these axes for which the network gives logits.
     mirror : tuple of int
         Of these axes, those along which mirroring is allowed.
     matrix : (n, n) array
         Maps mm from the middle of the patch to mm from the centre in the volume.
     bend : (n, ...) array, optional
-        Displacement in mm at knots spread evenly over the patch.
+        Displacement in mm at knots spread evenly over all that is seen.
+    margin : tuple of int
+        Voxels that the network sees beyond each end of the patch.
     """
 
     spacing: tuple[float, ...]
@@ -45,10 +48,17 @@ class Warp:
     mirror: tuple[int, ...] = ()
     matrix: NDArray[np.float64] = field(default_factory=lambda: np.eye(0))
     bend: NDArray[np.float64] | None = None
+    margin: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "margin", self.margin or (0,) * len(self.patch))
         if not self.matrix.size:
             object.__setattr__(self, "matrix", np.eye(len(self.patch)))
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """Voxels that the network sees: the patch and its margin."""
+        return tuple(p + 2 * m for p, m in zip(self.patch, self.margin, strict=True))
 
     @property
     def still(self) -> bool:
@@ -98,7 +108,7 @@ def elastic(warp: Warp, rng: np.random.Generator) -> Warp:
     """Bend smoothly, in a fifth of the patches, by about 2 mm at knots 12 mm apart."""
     if rng.random() >= 0.2:
         return warp
-    extent = np.array(warp.patch) * warp.spacing
+    extent = np.array(warp.seen) * warp.spacing
     knots = np.maximum(np.ceil(extent / _ELASTIC_KNOT_MM), 2).astype(int)
     return replace(warp, bend=rng.normal(scale=_ELASTIC_MM, size=(len(knots), *knots)))
 
@@ -106,7 +116,7 @@ def elastic(warp: Warp, rng: np.random.Generator) -> Warp:
 def cut(
     image: Tensor, classes: Tensor, centre: Sequence[int], patch: Sequence[int], warp: Warp
 ) -> tuple[Tensor, Tensor]:
-    """Cut a patch whose middle voxel is `centre`; beyond the volume there are zeros.
+    """Cut a patch whose middle voxel is `centre`, the image with its margin.
 
     Parameters
     ----------
@@ -118,30 +128,45 @@ def cut(
 
     Returns
     -------
-    (C, *patch) float tensor, (*patch) int64 tensor
+    (C, *(patch + 2 * margin)) float tensor, (*patch) int64 tensor
     """
     for axis in reversed(range(len(patch))):
         if patch[axis] == 1:
             image = image.select(axis + 1, centre[axis])
             classes = classes.select(axis, centre[axis])
     middle = [c for c, side in zip(centre, patch, strict=True) if side > 1]
-    if warp.still:
-        target = _window(classes[None], middle, warp.patch)[0]
-        return _window(image, middle, warp.patch), target.long()
-    voxels = _sources(middle, warp)
+    if not warp.still:
+        return _warped(image, classes, middle, warp)
+    window = reflected if any(warp.margin) else _zero_padded
+    first = [c - p // 2 for c, p in zip(middle, warp.patch, strict=True)]
+    seen_from = [f - m for f, m in zip(first, warp.margin, strict=True)]
+    target = window(classes[None], first, warp.patch)[0]
+    return window(image, seen_from, warp.seen), target.long()
+
+
+def _warped(
+    image: Tensor, classes: Tensor, centre: Sequence[int], warp: Warp
+) -> tuple[Tensor, Tensor]:
+    voxels = _sources(centre, warp)
+    if any(warp.margin):
+        along = zip(voxels.unbind(-1), classes.shape, strict=True)
+        voxels = torch.stack([folded(one, size) for one, size in along], dim=-1)
     image, classes, first = _around(voxels, image, classes)
-    grid = _grid(voxels - first, tuple(classes.shape)).to(image.device)[None]
+    grid = _grid(voxels - first, tuple(classes.shape)).to(image.device)
+    inner = grid[tuple(slice(m, m + p) for m, p in zip(warp.margin, warp.patch, strict=True))]
     present = torch.bincount(classes.reshape(-1).long())[1:].nonzero()[:, 0] + 1
     masks = classes == present.reshape(-1, *[1] * classes.ndim)
     # Interpolated like the image, masks keep smooth borders where the nearest voxel gives steps.
-    sampled = functional.grid_sample(
-        torch.cat([image.float(), masks.float()])[None], grid, align_corners=False
-    )[0]
-    shares = sampled[len(image) :]
+    shares = _interpolated(masks, inner)
     background = 1 - shares.sum(0, keepdim=True)
     values = functional.pad(present, (1, 0))
     target = values[most_likely(torch.cat([background, shares])).long()]
-    return sampled[: len(image)], target
+    return _interpolated(image, grid), target
+
+
+def _interpolated(volume: Tensor, grid: Tensor) -> Tensor:
+    """(C, *patch) linearly interpolated values of (C, ...)."""
+    return functional.grid_sample(volume.float()[None], grid[None], align_corners=False)[0]
 
 
 def _around(voxels: Tensor, image: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -159,12 +184,11 @@ def _around(voxels: Tensor, image: Tensor, classes: Tensor) -> tuple[Tensor, Ten
     return image, classes, first
 
 
-def _window(volume: Tensor, centre: Sequence[int], patch: Sequence[int]) -> Tensor:
-    """(C, *patch) voxels of (C, ...), 0 where there is no volume."""
-    first = [c - p // 2 for c, p in zip(centre, patch, strict=True)]
+def _zero_padded(volume: Tensor, first: Sequence[int], sides: Sequence[int]) -> Tensor:
+    """(C, *sides) voxels of (C, ...) from `first` on, 0 where there is no volume."""
     inside = volume
     pads: list[int] = []
-    for axis, (start, side) in enumerate(zip(first, patch, strict=True), start=1):
+    for axis, (start, side) in enumerate(zip(first, sides, strict=True), start=1):
         size = volume.shape[axis]
         low, high = max(start, 0), min(start + side, size)
         inside = inside.narrow(axis, low, high - low)
@@ -173,9 +197,9 @@ def _window(volume: Tensor, centre: Sequence[int], patch: Sequence[int]) -> Tens
 
 
 def _sources(centre: Sequence[int], warp: Warp) -> Tensor:
-    """(*patch, n) coordinates, in voxels of the volume, from which the patch is read."""
-    sides = warp.patch
-    offsets = torch.meshgrid(*(torch.arange(p) - p // 2 for p in sides), indexing="ij")
+    """(*seen, n) coordinates, in voxels of the volume, from which all that is seen is read."""
+    sides = warp.seen
+    offsets = torch.meshgrid(*(torch.arange(n) - n // 2 for n in sides), indexing="ij")
     spacing = np.array(warp.spacing)
     # Voxels of the patch -> mm -> mm in the volume -> voxels of the volume.
     matrix = torch.tensor(warp.matrix * spacing / spacing[:, None], dtype=torch.float32)

@@ -14,7 +14,7 @@ from medseg.dataset import Case, Dataset
 from medseg.device import available_threads
 from medseg.intensity import Normalisation, Window, ZScore
 from medseg.learning.plan import Plan
-from medseg.networks import plan_network
+from medseg.networks import NetworkConfig, plan_network
 from medseg.networks.topology import topology
 from medseg.volume import BACKGROUND, reorient
 
@@ -74,10 +74,13 @@ def make_plan(
         width=_WIDTH,
         levels=len(features) if isinstance(features, list | tuple) else _LEVELS,
     )
+    chosen = plan_network(network, shape, of_network)
+    if "patch" not in wanted:
+        patch = _fitted(patch, axes, chosen)
     names = dict(dataset.names) or _found_names(surveys)
     channels = dataset.channels or tuple(f"channel {k}" for k in range(surveys[0].channels))
     return Plan(
-        network=plan_network(network, shape, of_network),
+        network=chosen,
         channels=channels,
         normalisations=tuple(_normalisation(name, k, surveys) for k, name in enumerate(channels)),
         spacing=spacing,
@@ -177,6 +180,29 @@ def _patch(
     if slice_axis is None:
         return patch
     return (*patch[:slice_axis], 1, *patch[slice_axis:])
+
+
+def _fitted(
+    patch: tuple[int, ...], axes: tuple[int, ...], network: NetworkConfig
+) -> tuple[int, ...]:
+    """Patch that a network asks for, or the largest legal one that keeps to the budget."""
+    sides, multiple = tuple(patch[axis] for axis in axes), network.multiple
+    legal = network.segment or sides
+    if network.segment is None and any(network.margin):
+        legal = network.fitted(sides)
+        # As many voxels are seen as networks without a margin see; of them, fewer are scored.
+        while _seen(legal, network) > _PATCH_VOXELS and legal != network.smallest:
+            spare = [
+                (n - low) / m for n, low, m in zip(legal, network.smallest, multiple, strict=True)
+            ]
+            axis = int(np.argmax(spare))
+            legal = tuple(n - multiple[k] * (k == axis) for k, n in enumerate(legal))
+    found = dict(zip(axes, legal, strict=True))
+    return tuple(found.get(axis, side) for axis, side in enumerate(patch))
+
+
+def _seen(sides: tuple[int, ...], network: NetworkConfig) -> int:
+    return prod(side + 2 * margin for side, margin in zip(sides, network.margin, strict=True))
 
 
 def _rounded(

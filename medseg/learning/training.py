@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from math import inf, prod
+from dataclasses import asdict
+from math import prod
 from pathlib import Path
 
 import torch
@@ -15,8 +15,8 @@ from medseg import device as devices
 from medseg import strict_json
 from medseg.dataset import Dataset
 from medseg.io import replace_file
-from medseg.learning import AUGMENTATIONS, LOSSES
-from medseg.learning.batches import Batches, read_cases
+from medseg.learning import LOSSES, OPTIMIZERS, VOXEL_WEIGHTS
+from medseg.learning.batches import Batches, Weighing, read_cases
 from medseg.learning.budget import Budget
 from medseg.learning.checkpoint import Checkpoint
 from medseg.learning.loop import Session, run_to_end
@@ -24,6 +24,7 @@ from medseg.learning.memory import memory_errors, require_room_for_patches
 from medseg.learning.model import Model
 from medseg.learning.plan import Plan
 from medseg.learning.run import Run
+from medseg.learning.settings import Training
 from medseg.learning.validation import Validation
 from medseg.registry import build
 from medseg.sampling import SAMPLERS
@@ -31,91 +32,8 @@ from medseg.sampling import SAMPLERS
 log = logging.getLogger("medseg")
 _BATCH_VOXELS = 200_000
 _MOST_SAMPLES = 64
-_HIGHEST_SEED = 2**32 - 1
 # A training that goes on may have these changed.
 _CHANGEABLE = {"minutes", "steps", "device"}
-
-
-@dataclass(frozen=True)
-class Training:
-    """How to train; a model once trained no longer needs it.
-
-    Parameters
-    ----------
-    minutes : float, optional
-        Wall time of the whole training, validation included; 10 where `steps` is not given.
-    steps : int, optional
-        Updates, in place of minutes; then the same seed gives the same model.
-    batch : int
-        Patches of an update; 0 takes as many as make some 200,000 voxels, 2 to 64.
-    learning_rate, weight_decay : float
-        Of AdamW. The rate rises over the share `warm_up` of the budget and then falls to 0
-        as (1 - share) ** 0.9.
-    warm_up : float in [0, 1)
-    loss, sampler : str
-        Names in `LOSSES` and `SAMPLERS`.
-    augmentations : tuple of str
-        Names in `AUGMENTATIONS`.
-    validations : int
-        How often the validation cases are segmented, the last time at the end.
-    precision : str
-        "float32", "bfloat16", or "auto": whichever makes the faster step on this machine.
-    seed : int
-    device : str
-    """
-
-    minutes: float | None = None
-    steps: int | None = None
-    batch: int = 0
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warm_up: float = 0.02
-    loss: str = "dice+cross-entropy"
-    sampler: str = "third-foreground"
-    augmentations: tuple[str, ...] = (
-        "rotation",
-        "scaling",
-        "mirroring",
-        "brightness",
-        "contrast",
-        "gamma",
-        "noise",
-        "blur",
-        "low-resolution",
-    )
-    validations: int = 5
-    precision: str = "auto"
-    seed: int = 0
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.minutes is None and self.steps is None:
-            object.__setattr__(self, "minutes", 10.0)
-        if self.minutes is not None and self.steps is not None:
-            raise ValueError("a training has a budget in minutes or in steps, got both")
-        if not 0 < (self.minutes or self.steps or 0) < inf or not 0 <= self.warm_up < 1:
-            raise ValueError(
-                "a training has a positive budget and a warm-up in [0, 1), got "
-                f"minutes={self.minutes}, steps={self.steps}, warm_up={self.warm_up}"
-            )
-        if self.batch < 0 or not 0 < self.learning_rate < inf or self.validations < 1:
-            raise ValueError(
-                "batch is 0 or more, learning_rate over 0 and validations at least 1, got "
-                f"{self.batch}, {self.learning_rate}, {self.validations}"
-            )
-        if not (0 <= self.seed <= _HIGHEST_SEED and 0 <= self.weight_decay < inf):
-            raise ValueError(
-                f"seed is 0 to {_HIGHEST_SEED} and weight_decay 0 or more, got "
-                f"{self.seed}, {self.weight_decay}"
-            )
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision is auto, float32 or bfloat16, got {self.precision!r}")
-        SAMPLERS.pick(self.sampler)
-        LOSSES.pick(self.loss)
-        names = (self.augmentations,) if isinstance(self.augmentations, str) else self.augmentations
-        object.__setattr__(self, "augmentations", tuple(names))
-        for name in self.augmentations:
-            AUGMENTATIONS.pick(name)
 
 
 def train(
@@ -161,19 +79,16 @@ def train(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(training.seed)
         model = Model.untrained(plan, training.device)
-        optimizer = torch.optim.AdamW(
-            model.network.parameters(),
-            training.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=True,
-        )
+        optimizer = OPTIMIZERS[training.optimizer](model.network.parameters(), training)
         state = Checkpoint()
         if run.checkpoint.is_file():
             state = Checkpoint.load(run.checkpoint, model.network, optimizer)
             budget = Budget(training.minutes, training.steps, spent=state.seconds)
             log.info("going on at step %d of %s", state.step, run.folder)
         batches = Batches(
-            read_cases(dataset.cases, plan, device, run.cache, training.seed),
+            read_cases(
+                dataset.cases, plan, device, run.cache, training.seed, weighing=_weighing(training)
+            ),
             plan,
             batch,
             SAMPLERS[training.sampler],
@@ -219,5 +134,11 @@ def _load(path: Path) -> Training:
     return build(Training, content, f"{path}: a training")
 
 
+def _weighing(training: Training) -> Weighing | None:
+    return VOXEL_WEIGHTS[training.voxel_weights] if training.voxel_weights else None
+
+
 def _batch_size(plan: Plan) -> int:
-    return min(max(_BATCH_VOXELS // prod(plan.patch), 2), _MOST_SAMPLES)
+    sides = zip(plan.axes, plan.network.margin, strict=True)
+    voxels = prod(plan.patch[axis] + 2 * margin for axis, margin in sides)
+    return min(max(_BATCH_VOXELS // voxels, 2), _MOST_SAMPLES)

@@ -67,6 +67,30 @@ class NetworkConfig(Protocol):
         """Voxels at each end of an axis that the network sees and gives no logits for."""
         return (0,) * self.ndim
 
+    @property
+    def period(self) -> tuple[int, ...]:
+        """Of a network with a margin: logits of tiles agree if these start on multiples of it."""
+        return self.multiple
+
+    @property
+    def rim(self) -> tuple[int, ...]:
+        """Logits at each end of an axis for which that is not so; inference leaves them out."""
+        return (0,) * self.ndim
+
+    @property
+    def segment(self) -> tuple[int, ...] | None:
+        """Patch of a plan that does not name one; None for as much as fits the budget."""
+        return None
+
+    def tile(self, patch: tuple[int, ...]) -> tuple[int, ...]:
+        """Logits that inference asks for at once from a network with a margin."""
+        return patch
+
+    def fitted(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        """Smallest sizes of logits that need no padding and are not smaller than these."""
+        sides = zip(size, self.smallest, self.multiple, strict=True)
+        return tuple(low + max(-(-(n - low) // m), 0) * m for n, low, m in sides)
+
     @abstractmethod
     def build(self, channels: int, classes: int) -> nn.Module:
         """Make the network, with random weights."""

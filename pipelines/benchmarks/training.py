@@ -107,7 +107,7 @@ def bare(training_set: medseg.Dataset, plan: medseg.Plan, training: medseg.Train
         cases = read_cases(training_set.cases[: training.batch], plan, CPU, Path(cache), 0)
         sampler = SAMPLERS[training.sampler]
         batches = Batches(cases, plan, training.batch, sampler, training.augmentations, 0)
-        images, targets = batches.at(0, CPU)
+        batch = batches.at(0, CPU)
     network = plan.network.build(len(plan.channels), len(plan.labels)).train()
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=training.weight_decay)
     loss, lower = LOSSES[training.loss], training.precision == "bfloat16"
@@ -115,8 +115,8 @@ def bare(training_set: medseg.Dataset, plan: medseg.Plan, training: medseg.Train
     for _ in range(training.steps or 0):
         began = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=lower):
-            outputs = network(images)
-        total = supervised(loss, outputs, targets)
+            outputs = network(batch.images)
+        total = supervised(loss, outputs, batch.targets)
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(network.parameters(), LONGEST_GRADIENT)
