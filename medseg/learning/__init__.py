@@ -8,6 +8,11 @@ LOSSES: Registry[Any] = Registry(
     "loss",
     {
         "cross-entropy": ("medseg.learning.losses.entropy:cross_entropy", "mean of -log p(label)"),
+        "weighted-cross-entropy": (
+            "medseg.learning.losses.entropy:weighted_cross_entropy",
+            "the same for each class of the batch, however rare",
+        ),
+        "focal": ("medseg.learning.losses.entropy:focal", "focal loss, for rare classes"),
         "dice": (
             "medseg.learning.losses.overlap:soft_dice",
             "1 - soft Dice of the foreground, linear",
@@ -21,10 +26,33 @@ LOSSES: Registry[Any] = Registry(
             "medseg.learning.losses.overlap:squared_dice_cross_entropy",
             "their sum",
         ),
-        "focal": ("medseg.learning.losses.entropy:focal", "focal loss, for rare classes"),
+        "generalised-dice": (
+            "medseg.learning.losses.overlap:generalised_dice",
+            "one soft Dice of all classes, the rare ones weighing more",
+        ),
+        "iou": (
+            "medseg.learning.losses.overlap:iou",
+            "1 - soft intersection over union of the foreground",
+        ),
         "tversky": (
             "medseg.learning.losses.overlap:tversky",
             "Tversky loss, alpha 0.3, beta 0.7",
+        ),
+        "boundary": (
+            "medseg.learning.losses.borders:boundary",
+            "errors times the distance to the true border; to go on from other losses",
+        ),
+        "hausdorff": (
+            "medseg.learning.losses.borders:hausdorff",
+            "squared errors times squared distances to both borders; likewise",
+        ),
+        "dice+boundary": (
+            "medseg.learning.losses.borders:dice_boundary",
+            "their sum, equal parts in every batch",
+        ),
+        "dice+hausdorff": (
+            "medseg.learning.losses.borders:dice_hausdorff",
+            "their sum, equal parts in every batch",
         ),
     },
 )
