@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from medseg import strict_json
 from medseg.intensity import Normalisation, normalisation_from_json, normalisation_to_json
 from medseg.io import replace_file
+from medseg.learning.conventions import OURS, Conventions
 from medseg.networks import NetworkConfig, network_from_json, network_to_json
 from medseg.registry import build
 from medseg.volume import BACKGROUND
@@ -41,6 +42,8 @@ class Plan:
     mirror : tuple of int
         Axes along which a mirrored image is as plausible as the image itself; never the
         first (left-right) unless the user says so.
+    conventions : Conventions
+        What a network that was not trained by medseg wants done otherwise.
     """
 
     network: NetworkConfig
@@ -51,6 +54,7 @@ class Plan:
     labels: tuple[int, ...]
     names: Mapping[int, str]
     mirror: tuple[int, ...] = ()
+    conventions: Conventions = OURS
 
     def __post_init__(self) -> None:
         n = len(self.spacing)
@@ -77,8 +81,9 @@ class Plan:
                 f"labels are at most {_MOST_CLASSES} numbers up to {_HIGHEST}, got "
                 f"{len(self.labels)} up to {max(self.labels)}"
             )
-        if any(axis not in range(n) for axis in self.mirror):
-            raise ValueError(f"mirror names axes below {n}, got {self.mirror}")
+        for axes in (self.mirror, self.conventions.mirrored):
+            if any(axis not in range(n) for axis in axes):
+                raise ValueError(f"mirror names axes below {n}, got {axes}")
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -97,6 +102,7 @@ class Plan:
             "network": network_to_json(self.network),
             "normalisations": [normalisation_to_json(n) for n in self.normalisations],
             "names": {str(label): name for label, name in self.names.items()},
+            "conventions": asdict(self.conventions),
         }
         # With lists for tuples, or a plan would differ from itself read again.
         plain: dict[str, Any] = json.loads(json.dumps(content))
@@ -124,6 +130,8 @@ class Plan:
     def from_json(cls, content: Mapping[str, Any]) -> Plan:
         """Plan from what `to_json` gave."""
         known = {field.name for field in fields(cls)}
+        # Plans that were made before there were conventions have none.
+        content = {"conventions": {}, **content}
         if content.keys() != known:
             odd = sorted(content.keys() ^ known)
             raise ValueError(f"a plan has the fields {', '.join(sorted(known))}; check {odd}")
@@ -136,5 +144,6 @@ class Plan:
         made = {
             "network": network_from_json(content["network"]),
             "names": {int(label): str(name) for label, name in content["names"].items()},
+            "conventions": Conventions.from_json(content["conventions"]),
         }
         return build(cls, {**listed, **made}, "a plan")

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.intensity import Normalisation, ZScore
+from medseg.learning.framing import nonzero
 from medseg.learning.memory import require_room
 from medseg.learning.plan import Plan
+from medseg.learning.splines import nearest, resized_cubic, thick_axis
 from medseg.resampling import resample, with_spacing
 from medseg.segmenter import canonical
 from medseg.tiling import Slab
@@ -60,25 +63,43 @@ def prepare(image: Image, plan: Plan, mask: Labels | None = None) -> Prepared:
             f"the model takes volumes of {len(plan.spacing)} axes, got {image.grid.ndim}"
         )
     turned = reorient(image).grid
-    target = with_spacing(turned, plan.spacing)
+    target = target_grid(turned, plan)
     what = f"an image of {turned.shape} voxels at the spacing of the plan, {plan.spacing} mm,"
     require_room(4 * image.channels * prod(target.shape), what, torch.device("cpu"))
     inside = None if mask is None else canonical(mask) != 0
     array = torch.from_numpy(_normalised(image, plan, inside))
     if target.shape != turned.shape:
-        array = _resized(array, target.shape)
+        if plan.conventions.interpolation == "cubic":
+            thick = thick_axis(turned.spacing, _spacing(turned, plan))
+            array = resized_cubic(array, target.shape, thick)
+        else:
+            array = _resized(array, target.shape)
         if inside is not None:
             inside = _touched(torch.from_numpy(inside), target.shape).numpy()
     return Prepared(array.numpy(), inside, turned)
 
 
+def target_grid(native: Grid, plan: Plan) -> Grid:
+    """Grid of the same box, with the spacing that the network knows."""
+    return with_spacing(native, _spacing(native, plan))
+
+
+def _spacing(native: Grid, plan: Plan) -> tuple[float, ...]:
+    """Spacing of the plan, but along slices that keep theirs."""
+    if plan.conventions.slices == "resampled":
+        return plan.spacing
+    pairs = zip(native.spacing, plan.spacing, strict=True)
+    return tuple(mm if k in plan.axes else own for k, (own, mm) in enumerate(pairs))
+
+
 def _normalised(image: Image, plan: Plan, inside: NDArray[np.bool_] | None) -> NDArray[np.float32]:
     """(C, ...) intensities in canonical orientation, as the network knows them."""
     channels = reorient(image).array
+    around = _filled(channels) if plan.conventions.crop == "nonzero" else None
     with np.errstate(over="ignore"):  # what overflows is refused below
         array = np.stack(
             [
-                normalise(np.ascontiguousarray(channel), inside)
+                normalise(np.ascontiguousarray(channel), _counted(normalise, inside, around))
                 for normalise, channel in zip(plan.normalisations, channels, strict=True)
             ]
         )
@@ -87,6 +108,23 @@ def _normalised(image: Image, plan: Plan, inside: NDArray[np.bool_] | None) -> N
     except ValueError as error:
         raise ValueError(f"the plan's normalisation overflows: {plan.normalisations}") from error
     return array
+
+
+def _filled(channels: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """What is not 0 in all channels, and what this encloses."""
+    from scipy import ndimage
+
+    inside: NDArray[np.bool_] = ndimage.binary_fill_holes(nonzero(channels))
+    return inside
+
+
+def _counted(
+    normalise: Normalisation, inside: NDArray[np.bool_] | None, around: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """Voxels that count: of the mask or, where a normalisation asks for it, of what is not 0."""
+    if inside is None and isinstance(normalise, ZScore) and normalise.nonzero:
+        return around
+    return inside
 
 
 def class_indices(labels: Labels, plan: Plan) -> NDArray[np.unsignedinteger]:
@@ -108,14 +146,16 @@ def resampled_classes(
     classes: NDArray[np.unsignedinteger], native: Grid, plan: Plan
 ) -> NDArray[np.unsignedinteger]:
     """Classes at the spacing of the plan, from the nearest voxel."""
-    target = with_spacing(native, plan.spacing)
+    target = target_grid(native, plan)
     if target.shape == native.shape:
         return classes
     # A copy: the arrays of volumes are read-only, and torch wants to own what it is given.
     return np.array(resample(Labels(classes, native), target).array, classes.dtype)
 
 
-def at_native_size(slabs: Iterable[Slab], rows: int, shape: tuple[int, ...]) -> Iterator[Tensor]:
+def at_native_size(
+    slabs: Iterable[Slab], rows: int, shape: tuple[int, ...], thick: int | None = None
+) -> Iterator[Tensor]:
     """Logits interpolated linearly to `shape`, a stretch of rows at a time.
 
     Parameters
@@ -125,13 +165,15 @@ def at_native_size(slabs: Iterable[Slab], rows: int, shape: tuple[int, ...]) -> 
     rows : int
         How many rows the slabs have together.
     shape : tuple of int
+    thick : int, optional
+        Axis of slices, which are taken from the nearest one.
 
     Yields
     ------
     (classes, some rows, *shape[1:]) tensor
     """
     at = (torch.arange(shape[0]) + 0.5) * rows / shape[0] - 0.5
-    at = at.clamp(0, rows - 1)
+    at = nearest(rows, shape[0]).float() if thick == 0 else at.clamp(0, rows - 1)
     lower = at.floor().long()
     upper = (lower + 1).clamp_max(rows - 1)
     done, kept, first = 0, None, 0
@@ -145,7 +187,7 @@ def at_native_size(slabs: Iterable[Slab], rows: int, shape: tuple[int, ...]) -> 
             weight = (at[part] - lower[part]).to(kept).reshape(-1, *[1] * (len(shape) - 1))
             low, high = (index[part].to(kept.device) - first for index in (lower, upper))
             between = kept[:, low] * (1 - weight) + kept[:, high] * weight
-            yield _resized_rows(between, shape[1:])
+            yield _resized_rows(between, shape[1:], None if thick is None else thick - 1)
         done = ready
         if done < len(lower):
             # Where rows are left out, the next one that is needed may still be to come.
@@ -153,8 +195,11 @@ def at_native_size(slabs: Iterable[Slab], rows: int, shape: tuple[int, ...]) -> 
             kept, first = kept[:, drop:], first + drop
 
 
-def _resized_rows(logits: Tensor, size: tuple[int, ...]) -> Tensor:
+def _resized_rows(logits: Tensor, size: tuple[int, ...], thick: int | None) -> Tensor:
     """(classes, rows, ...) with each row resized to `size`."""
+    if thick is not None and thick >= 0:
+        near = nearest(logits.shape[thick + 2], size[thick]).to(logits.device)
+        logits = logits.index_select(thick + 2, near)
     if logits.shape[2:] == size:
         return logits
     mode = "bilinear" if len(size) == 2 else "linear"
