@@ -13,6 +13,7 @@ from medseg import Image, Labels
 from medseg.intensity import ZScore
 from medseg.learning.conventions import OURS, Conventions
 from medseg.learning.framing import frame
+from medseg.learning.model import Model
 from medseg.learning.plan import Plan
 from medseg.learning.preparing import at_native_size, prepare
 from medseg.learning.splines import resized_cubic, thick_axis
@@ -237,3 +238,87 @@ def test_mirrored_axes_are_those_of_the_plan() -> None:
             {},
             conventions=Conventions(mirrored=(2,)),
         )
+
+
+# Predicting
+
+
+def noise() -> Image:
+    values = np.random.default_rng(0).normal(10, 1, (1, *SHAPE))
+    return Image.from_array(values.astype(np.float32), (1, 2, 3))
+
+
+def some_model(plan: Plan, **settings: Any) -> Model:
+    """A U-Net that minds which way an image is turned."""
+    torch.manual_seed(0)
+    model = Model(plan.network.build(len(plan.channels), 2), plan, **settings)
+    for values in model.network.parameters():
+        torch.nn.init.normal_(values, std=0.5)
+    torch.nn.init.zeros_(model.network.heads[0].bias)
+    return model
+
+
+@pytest.mark.parametrize("patch", [SHAPE, (5, 1, 6)], ids=str)
+def test_mirrored_passes_are_averaged(patch: tuple[int, ...]) -> None:
+    image = noise()
+    plain = some_plan(patch=patch)
+    given = some_plan(patch=patch, conventions=Conventions(mirrored=(0, 2)))
+    logits = []
+    for flips in ((), (0,), (2,), (0, 2)):
+        turned = np.flip(image.array, tuple(axis + 1 for axis in flips))
+        found = some_model(plain).probabilities(image.on(turned.copy(), image.grid)).array
+        shares = np.log(np.flip(found, tuple(axis + 1 for axis in flips)))
+        logits.append(shares[1] - shares[0])
+    expected = 1 / (1 + np.exp(-np.mean(logits, axis=0)))
+    for model in (some_model(given), some_model(plain, mirrored=(2, 0))):
+        np.testing.assert_allclose(model.probabilities(image).array[1], expected, atol=1e-5)
+    assert some_model(given, mirrored=()).mirrored == ()
+
+
+@pytest.mark.parametrize("axes", [(3,), (0, 0), (-1,)], ids=str)
+def test_axes_that_an_image_has_not_can_not_be_mirrored(axes: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="mirrored names axes below 3, each once"):
+        some_model(some_plan(), mirrored=axes)
+
+
+def test_tiles_of_a_patch_never_grow() -> None:
+    sizes = []
+    for tiles in ("grown", "patch"):
+        model = some_model(some_plan(conventions=Conventions(tiles=tiles)))
+        model.network.register_forward_hook(
+            lambda module, given, found: sizes.append(tuple(given[0].shape[2:]))
+        )
+        model.segment(Image.from_array(noise().array[:, :, :6, :4], (1, 2, 3)))
+    assert sizes[0] == (5, 6, 4)
+    assert set(sizes[1:]) == {(4, 4, 4)}
+
+
+@pytest.mark.parametrize("stored", ["RAS", "PIR"])
+def test_a_model_sees_the_cropped_image_as_it_is_stored(stored: str) -> None:
+    array = np.zeros((1, 8, 9, 7), np.float32)
+    array[:, 1:6, 1:8, 1:7] = noise().array
+    image = reorient(Image.from_array(array, (1, 2, 3)), stored)
+    spacing = image.grid.spacing
+    there = Conventions("stored", "nonzero", "cubic")
+    model = some_model(some_plan([0.8 * mm for mm in spacing], conventions=there))
+    found = model.segment(image)
+    plan = some_plan([0.8 * mm for mm in spacing], conventions=Conventions(interpolation="cubic"))
+    inside = tuple(slice(a.min(), a.max() + 1) for a in np.nonzero(image.array[0]))
+    alone = Image.from_array(image.array[(slice(None), *inside)], spacing)
+    expected = some_model(plan).segment(alone)
+    assert 0 < expected.array.sum() < expected.array.size
+    assert np.array_equal(found.array[inside], expected.array)
+    assert found.array.sum() == expected.array.sum()
+    shares = model.probabilities(image)
+    assert np.array_equal(model.most_probable(shares).array, found.array)
+
+
+def test_thick_slices_of_logits_are_not_mixed() -> None:
+    array = np.random.default_rng(0).normal(size=(1, 6, 6, 8)).astype(np.float32)
+    image = Image.from_array(array, (1, 1, 1))
+    plan = some_plan((1, 1, 4), conventions=Conventions(interpolation="cubic"))
+    found = some_model(plan).probabilities(image).array
+    for k in range(0, 8, 4):
+        for other in range(k + 1, k + 4):
+            assert np.array_equal(found[..., k], found[..., other])
+    assert not np.array_equal(found[..., 0], found[..., 4])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medseg import device as devices
+from medseg.learning.framing import frame
 from medseg.learning.memory import build_network, memory_errors, require_room_for_patches
+from medseg.learning.mirroring import mirrored
 from medseg.learning.plan import Plan
-from medseg.learning.preparing import Prepared, at_native_size, prepare
+from medseg.learning.preparing import Prepared, at_native_size, prepare, thick_slices
 from medseg.learning.run import Run
 from medseg.learning.weights import load_tensors, put_weights
 from medseg.segmenter import in_place_of, require_place
@@ -39,15 +41,25 @@ class Model:
     overlap : float in [0, 1)
         Share of a patch by which neighbouring tiles overlap. Those of a network with a margin
         do not: its logits are the same wherever a tile begins.
+    mirrored : tuple of int, optional
+        Axes along all choices of which tiles are mirrored, to average what the network says of
+        them: 8 passes for three axes. By default those of the plan's conventions.
     """
 
     network: nn.Module
     plan: Plan
     overlap: float = 0.5
+    mirrored: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap is a share in [0, 1), got {self.overlap}")
+        axes = self.plan.conventions.mirrored if self.mirrored is None else tuple(self.mirrored)
+        if len(set(axes)) < len(axes) or not set(axes) <= set(range(len(self.plan.patch))):
+            raise ValueError(
+                f"mirrored names axes below {len(self.plan.patch)}, each once, got {axes}"
+            )
+        object.__setattr__(self, "mirrored", axes)
 
     @classmethod
     def untrained(cls, plan: Plan, device: str = "auto") -> Model:
@@ -63,6 +75,7 @@ class Model:
         *,
         weights: Literal["best", "last", "auto"] = "auto",
         overlap: float = 0.5,
+        mirrored: Sequence[int] | None = None,
     ) -> Model:
         """Load the model that a training run left in `folder`.
 
@@ -100,7 +113,7 @@ class Model:
             put_weights(tensors, model.network)
         except ValueError as error:
             raise ValueError(f"{found[0]} does not fit {run.plan}: {error}") from error
-        return cls(model.network, plan, overlap)
+        return cls(model.network, plan, overlap, None if mirrored is None else tuple(mirrored))
 
     @property
     def device(self) -> torch.device:
@@ -112,11 +125,12 @@ class Model:
     ) -> Labels:
         """Give each voxel its most probable label; 0 outside the mask."""
         self._require(image, seeds, mask)
-        prepared = prepare(image, self.plan, mask)
+        framed = frame(image, mask, self.plan.conventions)
+        prepared = prepare(framed.image, self.plan, framed.mask)
         values = np.array(self.plan.labels)[self.classes(prepared)]
-        if mask is not None:
-            values = np.where(reorient(mask).array != 0, values, 0)
-        return in_place_of(values, image, self.plan.names)
+        if framed.mask is not None:
+            values = np.where(reorient(framed.mask).array != 0, values, 0)
+        return framed.whole(in_place_of(values, framed.image, self.plan.names))
 
     def probabilities(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
@@ -126,18 +140,20 @@ class Model:
         Outside the mask, background is certain.
         """
         self._require(image, seeds, mask)
-        prepared = prepare(image, self.plan, mask)
+        framed = frame(image, mask, self.plan.conventions)
+        prepared = prepare(framed.image, self.plan, framed.mask)
         with self._inference():
             parts = [logits.softmax(0).cpu() for logits in self._logits(prepared, exact=True)]
         array = torch.cat(parts, dim=1).numpy()
-        if mask is not None:
-            outside = reorient(mask).array == 0
+        if framed.mask is not None:
+            outside = reorient(framed.mask).array == 0
             array[:, outside] = 0
             array[0, outside] = 1
         named = (self.plan.names.get(label, f"label {label}") for label in self.plan.labels[1:])
         names = ("background", *named)
-        turned = Image(array, reorient(image).grid, names)
-        return Image(reorient(turned, orientation(image.grid)).array, image.grid, names)
+        grid = framed.image.grid
+        turned = Image(array, reorient(framed.image).grid, names)
+        return framed.whole(Image(reorient(turned, orientation(grid)).array, grid, names))
 
     def most_probable(self, probabilities: Image) -> Labels:
         """Labels of what `probabilities` gave; the same as `segment`, but for ties."""
@@ -163,7 +179,8 @@ class Model:
         mask = None if prepared.mask is None else torch.from_numpy(prepared.mask).to(self.device)
         slabs = self._sweep(volume, mask)
         if tuple(volume.shape[1:]) != prepared.native.shape:
-            yield from at_native_size(slabs, volume.shape[1], prepared.native.shape)
+            thick = thick_slices(prepared.native, self.plan)
+            yield from at_native_size(slabs, volume.shape[1], prepared.native.shape, thick)
             return
         for slab in slabs:
             yield slab.logits() if exact else slab.total
@@ -175,7 +192,7 @@ class Model:
         seen = zip(network.margin, network.rim, strict=True)
         margin = self._in_volume(tuple(m + rim for m, rim in seen), 0)
         return sweep(
-            self._forward(),
+            mirrored(self._forward(), self.mirrored or ()),
             volume,
             tile,
             len(self.plan.labels),
@@ -194,7 +211,8 @@ class Model:
         whole = tuple(
             max(n, p) if k in axes else p for k, (n, p) in enumerate(zip(shape, patch, strict=True))
         )
-        return whole if prod(whole) <= 2 * prod(patch) else patch
+        grown = self.plan.conventions.tiles == "grown" and prod(whole) <= 2 * prod(patch)
+        return whole if grown else patch
 
     def _exact_tile(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Sides of the tiles of a network with a margin: legal ones, of which few suffice."""

@@ -84,6 +84,13 @@ def target_grid(native: Grid, plan: Plan) -> Grid:
     return with_spacing(native, _spacing(native, plan))
 
 
+def thick_slices(native: Grid, plan: Plan) -> int | None:
+    """Axis of the slices that logits take from the nearest one on their way back to `native`."""
+    if plan.conventions.interpolation == "linear":
+        return None
+    return thick_axis(_spacing(native, plan), native.spacing)
+
+
 def _spacing(native: Grid, plan: Plan) -> tuple[float, ...]:
     """Spacing of the plan, but along slices that keep theirs."""
     if plan.conventions.slices == "resampled":
