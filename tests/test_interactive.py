@@ -586,3 +586,27 @@ def test_a_correction_of_the_walk_starts_from_the_last_result(
         cycles.append(0)
         session.segment(seeds)
     assert cycles[1] == 1 < cycles[0]
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_no_solver_sees_more_than_the_box_around_the_mask(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, _ = case((12, 14, 16))
+    array, mask = np.zeros((2, 12, 14, 16), np.int8)
+    mask[2:9, 1:13, 5] = 1
+    array[3, 4, 5], array[8, 11, 5] = 2, -1
+    seeds, inside = (Labels(each, image.grid) for each in (array, mask))
+    segmenter: Any = method(name)
+    seen = []
+    prepare = type(segmenter).prepare
+
+    def watched(self: Any, values: torch.Tensor, *others: Any) -> Any:
+        seen.append(tuple(values.shape))
+        return prepare(self, values, *others)
+
+    monkeypatch.setattr(type(segmenter), "prepare", watched)
+    found = segmenter.segment(image, seeds, inside)
+    np.testing.assert_array_equal(found.array, segmenter.begin(image, inside).segment(seeds).array)
+    assert seen == [(1, 7, 12, 1)] * 2
+    assert found.array[3, 4, 5] == 2

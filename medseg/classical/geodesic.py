@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from medseg.classical.demands import some_seeds
 from medseg.classical.paths import Paths, Toll
-from medseg.classical.session import Session
+from medseg.classical.session import Interactive
 from medseg.distance import geodesic_distance
-from medseg.parameter import parameter, require_legal
-from medseg.segmenter import probabilities_with, segment_with
+from medseg.parameter import parameter
+from medseg.segmenter import probabilities_with
 from medseg.volume import BACKGROUND, Image, Labels
 
 if TYPE_CHECKING:
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Geodesic:
+class Geodesic(Interactive):
     """Give each voxel to the label whose seeds are nearest along paths that avoid edges.
 
     A step of h mm over a difference of d standard deviations is √(h² + (contrast · d)²) mm
     long; of several channels, d is the root mean square. For corrections by clicks: a new seed
-    changes the result in a moment, and only around it. Every voxel gets a label, so mark
-    background too. It leaks through a gap in an edge, and seeds in the middle of what they mark
-    work best; `random-walker` closes gaps, and `graph-cut` needs no balance of seeds.
+    changes the result in a moment, and only around it. Every voxel gets a label, of equally
+    near ones the lower, background last; so mark background too. It leaks through a gap in an
+    edge, and seeds in the middle of what they mark work best; `random-walker` closes gaps, and
+    `graph-cut` needs no balance of seeds.
 
     Parameters
     ----------
@@ -44,17 +45,10 @@ class Geodesic:
     doi:10.1007/978-3-540-88682-2_9
     """
 
+    name: ClassVar[str] = "geodesic"
+
     contrast: float = parameter(50.0, "[0, inf)", usual=(1, 1000), log=True, unit="mm")
     device: str = "auto"
-
-    def __post_init__(self) -> None:
-        require_legal(self)
-
-    def segment(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Labels:
-        """Give each voxel the nearest label; of equally near ones the lower, background last."""
-        return segment_with(self.run, image, seeds, mask, self.device)
 
     def probabilities(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
@@ -67,19 +61,9 @@ class Geodesic:
         """
         return probabilities_with(self._shares, image, seeds, mask, self.device)
 
-    def begin(self, image: Image, mask: Labels | None = None) -> Session:
-        """Session in which further seeds only change what is nearer to them."""
-        return Session(self._paths, image, mask, self.device)
-
-    def run(
-        self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
-    ) -> Tensor:
-        """Labels of a (C, ...) tensor."""
-        known = some_seeds(seeds, mask, "geodesic")
-        return self._paths(image, spacing, mask).labels(known)
-
-    def _paths(self, image: Tensor, spacing: tuple[float, ...], mask: Tensor | None) -> Paths:
-        return Paths(self._scaled(image, mask), spacing, mask, Toll("length"), "geodesic")
+    def prepare(self, image: Tensor, spacing: tuple[float, ...], mask: Tensor | None) -> Paths:
+        """Paths over the image."""
+        return Paths(self._scaled(image, mask), spacing, mask, Toll("length"))
 
     def _scaled(self, image: Tensor, mask: Tensor | None) -> Tensor:
         """Intensities in the millimetres that they count for."""
@@ -98,7 +82,7 @@ class Geodesic:
     ) -> tuple[list[int], Tensor]:
         import torch
 
-        known = some_seeds(seeds, mask, "geodesic")
+        known = some_seeds(seeds, mask, self.name)
         labels = [label for label in known.unique().tolist() if label > 0]
         values = self._scaled(image, mask)
         shares = torch.zeros((1 + len(labels), *known.shape), device=known.device)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from medseg.classical.cutting import Cut, first_side_in_torch
-from medseg.classical.demands import some_seeds
-from medseg.classical.session import Session
-from medseg.parameter import parameter, require_legal
-from medseg.segmenter import segment_with
+from medseg.classical.session import Interactive
+from medseg.parameter import parameter
 from medseg.smoothing import gaussian
-from medseg.volume import BACKGROUND, Image, Labels
+from medseg.volume import BACKGROUND
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +20,7 @@ _WIDTH = 1 / 32  # of the Gaussian over a histogram, as a share of the bins
 
 
 @dataclass(frozen=True)
-class GraphCut:
+class GraphCut(Interactive):
     """Part one label from background where that costs least, in intensities and in border.
 
     The energy is the sum over voxels of `regional` · -ln p(intensity), with p learned from
@@ -31,7 +29,9 @@ class GraphCut:
     deviations, as the root mean square over the channels. 1 / h is the face between two voxels
     over the volume of one, so that a border costs the same however finely an axis is sampled;
     it is measured along the axes of storage. Seeds are never overruled. The result is the
-    global minimum, the smaller region if there are several.
+    global minimum, the smaller region if there are several; what is tied to no seed, and
+    preferred by none, is background, or the higher label. Seeds are of one label and
+    background, or of two labels.
 
     For one object whose intensities differ from the rest, with noise and some gaps in its
     border; it takes few seeds, if they have all intensities of their side. With boundaries
@@ -60,39 +60,17 @@ class GraphCut:
     of objects in N-D images", ICCV 2001. doi:10.1109/ICCV.2001.937505
     """
 
+    name: ClassVar[str] = "graph-cut"
+
     boundary: float = parameter(5.0, "[0, inf)", usual=(0.1, 1000), log=True, unit="mm")
     regional: float = parameter(1.0, "[0, inf)")
     contrast: float = parameter(100.0, "[0, inf)", usual=(1, 300), log=True)
     bins: int = parameter(64, "[2, 4096]", usual=(16, 256), log=True)
     device: str = "auto"
 
-    def __post_init__(self) -> None:
-        require_legal(self)
-
-    def segment(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Labels:
-        """Part the two labels of `seeds`: one and background, or two.
-
-        What is tied to no seed, and preferred by none, is background, or the higher label.
-        """
-        return segment_with(self.run, image, seeds, mask, self.device)
-
-    def begin(self, image: Image, mask: Labels | None = None) -> Session:
-        """Session in which each cut starts from the flow of the last one."""
-        return Session(
-            lambda values, spacing, inside: _Sides(values, spacing, inside, self),
-            image,
-            mask,
-            self.device,
-        )
-
-    def run(
-        self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
-    ) -> Tensor:
-        """Labels of a (C, ...) tensor."""
-        known = some_seeds(seeds, mask, "graph-cut")
-        return _Sides(image, spacing, mask, self).labels(known)
+    def prepare(self, image: Tensor, spacing: tuple[float, ...], mask: Tensor | None) -> _Sides:
+        """Costs of borders."""
+        return _Sides(image, spacing, mask, self)
 
 
 class _Sides:
@@ -122,9 +100,8 @@ class _Sides:
         """The label of each voxel's side, 0 for background."""
         import torch
 
-        known = some_seeds(seeds, self._mask, "graph-cut")
         present = sorted(
-            set(known.unique().tolist()) - {BACKGROUND}, key=lambda label: (label < 0, label)
+            set(seeds.unique().tolist()) - {BACKGROUND}, key=lambda label: (label < 0, label)
         )
         if len(present) > 2:
             raise ValueError(
@@ -132,16 +109,16 @@ class _Sides:
                 "part one from all others (-1) at a time, or take random-walker or geodesic"
             )
         first, second = present[0], present[1] if len(present) > 1 else BACKGROUND
-        preferences = torch.zeros_like(known, dtype=torch.float32)
+        preferences = torch.zeros_like(seeds, dtype=torch.float32)
         if len(present) > 1 and self._method.regional:
             for places in self._places:
-                one, two = (self._likely(places, known == label) for label in (first, second))
+                one, two = (self._likely(places, seeds == label) for label in (first, second))
                 table = (self._method.regional * (one.log() - two.log())).float()
                 preferences += table.index_select(0, places.view(-1)).view(self._shape)
             if self._mask is not None:
                 preferences.masked_fill_(~self._mask, 0)
-        preferences[known == first] = torch.inf
-        preferences[(known != first) & (known != BACKGROUND)] = -torch.inf
+        preferences[seeds == first] = torch.inf
+        preferences[(seeds != first) & (seeds != BACKGROUND)] = -torch.inf
         solid = preferences.view(self._solid)
         if self._cut is None:
             side = first_side_in_torch(self._ties, solid)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from medseg.classical.demands import some_seeds
 from medseg.classical.paths import Paths, Toll
-from medseg.classical.session import Session
-from medseg.parameter import parameter, require_legal
-from medseg.segmenter import segment_with
-from medseg.volume import Image, Labels
+from medseg.classical.session import Interactive
+from medseg.parameter import parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class GrowCut:
+class GrowCut(Interactive):
     """Give each voxel to the label that comes to it with the greatest strength left.
 
     Seeds have a strength of 1. With each step to one of the 26 (2D: 8) neighbours it is
@@ -27,10 +24,10 @@ class GrowCut:
     automaton comes to rest, found by the strongest paths and not generation by generation.
 
     For rough scribbles in all regions, and objects that differ from their surroundings in
-    intensity. Every voxel gets a label, so mark background too. It has next to nothing to
-    adjust; one voxel that is very bright makes the range wide and all edges weak: clip the
-    intensities before (`clip`). `geodesic` weighs contrast against length, `random-walker` has
-    smooth borders where edges are weak.
+    intensity. Every voxel gets a label, of equally strong ones the lower, background last; so
+    mark background too. It has next to nothing to adjust; one voxel that is very bright makes
+    the range wide and all edges weak: clip the intensities before (`clip`). `geodesic` weighs
+    contrast against length, `random-walker` has smooth borders where edges are weak.
 
     Parameters
     ----------
@@ -49,33 +46,13 @@ class GrowCut:
     Computing 2014.
     """
 
+    name: ClassVar[str] = "grow-cut"
+
     fading: float = parameter(0.001, "(0, inf)", usual=(1e-4, 0.1), log=True, unit="1/mm")
     device: str = "auto"
 
-    def __post_init__(self) -> None:
-        require_legal(self)
-
-    def segment(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Labels:
-        """Give each voxel its strongest label; of equals the lower, background last.
-
-        A voxel to which no strength comes is background.
-        """
-        return segment_with(self.run, image, seeds, mask, self.device)
-
-    def begin(self, image: Image, mask: Labels | None = None) -> Session:
-        """Session in which further seeds only change what they conquer."""
-        return Session(self._paths, image, mask, self.device)
-
-    def run(
-        self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
-    ) -> Tensor:
-        """Labels of a (C, ...) tensor."""
-        known = some_seeds(seeds, mask, "grow-cut")
-        return self._paths(image, spacing, mask).labels(known)
-
-    def _paths(self, image: Tensor, spacing: tuple[float, ...], mask: Tensor | None) -> Paths:
+    def prepare(self, image: Tensor, spacing: tuple[float, ...], mask: Tensor | None) -> Paths:
+        """Paths over the image."""
         import torch
 
         scaled = torch.zeros_like(image)
@@ -85,4 +62,4 @@ class GrowCut:
                 to.copy_((channel - low) / ((high - low) * len(image) ** 0.5))
         if mask is not None:
             scaled.masked_fill_(~mask, 0)
-        return Paths(scaled, spacing, mask, Toll("strength", self.fading), "grow-cut")
+        return Paths(scaled, spacing, mask, Toll("strength", self.fading))

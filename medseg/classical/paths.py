@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from medseg.classical.demands import some_seeds
 from medseg.volume import BACKGROUND
 
 if TYPE_CHECKING:
@@ -70,8 +69,6 @@ class Paths:
     mask : (...) bool tensor or None
         Paths stay inside.
     toll : Toll
-    name : str
-        Of the method, for errors.
     """
 
     def __init__(
@@ -80,13 +77,12 @@ class Paths:
         spacing: tuple[float, ...],
         mask: Tensor | None,
         toll: Toll,
-        name: str,
     ) -> None:
         self._shape = tuple(image.shape[1:])
         self._solid = (1,) * (3 - len(self._shape)) + self._shape
         self._image = image.reshape(-1, *self._solid)
         self._steps = (1.0,) * (3 - len(self._shape)) + tuple(spacing)
-        self._mask, self._toll, self._name = mask, toll, name
+        self._mask, self._toll = mask, toll
         self._last: tuple[Tensor, Tensor, Tensor] | None = None
 
     def labels(self, seeds: Tensor) -> Tensor:
@@ -96,7 +92,7 @@ class Paths:
         """
         import torch
 
-        known = some_seeds(seeds, self._mask, self._name).view(self._solid)
+        known = seeds.view(self._solid)
         costs, labels, new = self._begun(known)
         way = paths_by_numba if not known.is_cuda else paths_in_torch
         passable = known == BACKGROUND

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from medseg.classical.box import Box
 from medseg.classical.demands import some_seeds
 from medseg.classical.diffusion import Multigrid
 from medseg.classical.region_growing import reachable
-from medseg.classical.session import Session
-from medseg.parameter import parameter, require_legal
-from medseg.segmenter import probabilities_with, segment_with
+from medseg.classical.session import Interactive
+from medseg.parameter import parameter
+from medseg.segmenter import probabilities_with
 from medseg.volume import BACKGROUND, Image, Labels
 
 if TYPE_CHECKING:
@@ -22,14 +23,15 @@ _LEAST = 1e-10
 
 
 @dataclass(frozen=True)
-class RandomWalker:
+class RandomWalker(Interactive):
     """Give each voxel to the label whose seeds a random walker from there is likeliest to meet.
 
     The walker prefers steps between intensities that are alike. For objects with weak or broken
     borders: where an edge has a gap, the border closes it smoothly, and noise is averaged out.
-    Every voxel that a seed can reach gets a label, so mark background too. Few seeds pull the
-    border towards themselves if `contrast` is low; of methods that need only a click,
-    `geodesic` is faster, and `region-growing` needs no background.
+    Every voxel that a seed can reach gets a label, of equally probable ones the lower,
+    background last; so mark background too. Few seeds pull the border towards themselves if
+    `contrast` is low; of methods that need only a click, `geodesic` is faster, and
+    `region-growing` needs no background.
 
     Steps from one voxel to the next of distance h mm are weighted by exp(-contrast · g²) / h²,
     where g is the slope in standard deviations of the image per mm, as the root mean square
@@ -53,18 +55,11 @@ class RandomWalker:
     28(11):1768-1783, 2006. doi:10.1109/TPAMI.2006.233
     """
 
+    name: ClassVar[str] = "random-walker"
+
     contrast: float = parameter(100.0, "[0, inf)", usual=(1, 300), log=True, unit="mm²")
     tolerance: float = parameter(1e-3, "[1e-5, 0.1]")
     device: str = "auto"
-
-    def __post_init__(self) -> None:
-        require_legal(self)
-
-    def segment(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Labels:
-        """Give each voxel its most probable label; of equal ones the lower, background last."""
-        return segment_with(self.run, image, seeds, mask, self.device)
 
     def probabilities(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
@@ -73,33 +68,20 @@ class RandomWalker:
 
         Outside the mask, and where no seed can be reached, background is certain.
         """
+        return probabilities_with(self._shares, image, seeds, mask, self.device)
 
-        def run(
-            values: Tensor,
-            spacing: tuple[float, ...],
-            known: Tensor | None,
-            inside: Tensor | None,
-        ) -> tuple[list[int], Tensor]:
-            solver = _Walks(values, spacing, inside, self)
-            return solver.probabilities(some_seeds(known, inside, "random-walker"))
+    def prepare(self, image: Tensor, spacing: tuple[float, ...], mask: Tensor | None) -> _Walks:
+        """Ties between the voxels."""
+        return _Walks(image, spacing, mask, self)
 
-        return probabilities_with(run, image, seeds, mask, self.device)
-
-    def begin(self, image: Image, mask: Labels | None = None) -> Session:
-        """Session in which each result starts from the last one."""
-        return Session(
-            lambda values, spacing, inside: _Walks(values, spacing, inside, self),
-            image,
-            mask,
-            self.device,
-        )
-
-    def run(
+    def _shares(
         self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
-    ) -> Tensor:
-        """Labels of a (C, ...) tensor."""
-        known = some_seeds(seeds, mask, "random-walker")
-        return _Walks(image, spacing, mask, self).labels(known)
+    ) -> tuple[list[int], Tensor]:
+        known = some_seeds(seeds, mask, self.name)
+        box = Box.around(mask, tuple(known.shape))
+        walks = _Walks(box.cut(image), spacing, None if mask is None else box.cut(mask), self)
+        labels, shares = walks.probabilities(box.cut(known))
+        return labels, box.put_back(shares)
 
 
 class _Walks:
@@ -125,8 +107,7 @@ class _Walks:
         """Most probable labels, 0 for background."""
         import torch
 
-        inside = None if self._mask is None else self._mask.view(self._shape)
-        known = some_seeds(seeds, inside, "random-walker").view(self._ties.shape[1:])
+        known = seeds.view(self._ties.shape[1:])
         order, maps, reached = self._solved(known)
         best = 1 - maps.sum(0)
         found = torch.full_like(known, order[-1])
