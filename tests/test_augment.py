@@ -8,11 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.intensity import match_histogram
 from medseg.learning import AUGMENTATIONS, augment
 from medseg.learning.augment import Augmentation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-NAMES = ("brightness", "contrast", "gamma", "noise", "blur", "low-resolution")
+NAMES = (
+    *("brightness", "contrast", "gamma", "noise", "blur", "low-resolution"),
+    "histogram-matching",
+)
 SAMPLES = 400
 
 
@@ -71,7 +75,8 @@ def test_the_random_state_of_torch_plays_no_part(name: str) -> None:
 
 
 def test_some_samples_are_changed_and_the_others_left_alone(name: str) -> None:
-    share = {"noise": 0.2, "blur": 0.1, "low-resolution": 0.1}.get(name, 0.3)
+    rare = {"noise": 0.2, "blur": 0.1, "low-resolution": 0.1}
+    share = {**rare, "histogram-matching": 1 - 1 / SAMPLES}.get(name, 0.3)
     found = changed(some_images(), augmented(name, some_images()))
     assert float(found.float().mean()) == pytest.approx(share, abs=0.07)
 
@@ -152,6 +157,26 @@ def test_low_resolution_stays_between_the_extremes() -> None:
     assert (found.amin((2, 3)) >= images.amin((2, 3)) - 1e-5).all()
     some = changed(images, found)
     assert (found[some].std((1, 2, 3)) < images[some].std((1, 2, 3))).all()
+
+
+def test_matched_histograms_are_those_of_a_sample_of_the_batch() -> None:
+    images, found = some_images(), augmented("histogram-matching", some_images())
+    given, wanted = (x.flatten(2).sort().values for x in (images, found))
+    partners = [int((given == one).all(2).all(1).nonzero()[0, 0]) for one in wanted]
+    assert len({*partners}) > SAMPLES / 2
+    assert torch.equal(images.flatten(2).argsort(), found.flatten(2).argsort())
+
+
+def test_histograms_are_matched_as_by_shares_of_not_higher_intensities() -> None:
+    # Many equal intensities, and channels last, as a slice of a larger batch is stored.
+    images = (some_images(3, samples=2) * 2).round().movedim(1, -1).contiguous().movedim(-1, 1)
+    seed = next(k for k in range(20) if np.random.default_rng(k).integers(2, size=2)[0] == 1)
+    found = augmented("histogram-matching", images, seed)[0]
+    for channel, other, matched in zip(images[0], images[1], found, strict=True):
+        wanted = match_histogram(channel.numpy(), other.numpy())
+        # That goes between two intensities where their shares have no equal.
+        assert np.abs(matched.numpy() - wanted).max() < 1
+        assert len(matched.unique()) <= len(channel.unique())
 
 
 @pytest.mark.cuda

@@ -11,6 +11,7 @@ from balls import EVERYTHING, ball_plan, draw_ball
 from torch import Tensor
 
 from medseg.learning.batches import Batches, TrainingCase
+from medseg.learning.deforming import b_spline, elastic_2015
 from medseg.learning.placing import (
     Placing,
     Warp,
@@ -29,6 +30,8 @@ PLACINGS: dict[str, Placing] = {
     "scaling": scaling,
     "mirroring": mirroring,
     "elastic": elastic,
+    "elastic-2015": elastic_2015,
+    "b-spline": b_spline,
 }
 
 

@@ -64,6 +64,14 @@ AUGMENTATIONS: Registry[Any] = Registry(
         "scaling": ("medseg.learning.placing:scaling", "by 0.8 to 1.25"),
         "mirroring": ("medseg.learning.placing:mirroring", "along the axes that the plan allows"),
         "elastic": ("medseg.learning.placing:elastic", "smooth deformation of some mm"),
+        "elastic-2015": (
+            "medseg.learning.deforming:elastic_2015",
+            "at 3 knots a side, by some 10 pixels; the first U-Net's",
+        ),
+        "b-spline": (
+            "medseg.learning.deforming:b_spline",
+            "smooth deformation of some voxels; V-Net's",
+        ),
         "brightness": ("medseg.learning.augment:brightness", "a constant added"),
         "contrast": ("medseg.learning.augment:contrast", "deviations from the mean times a factor"),
         "gamma": (
@@ -73,6 +81,10 @@ AUGMENTATIONS: Registry[Any] = Registry(
         "noise": ("medseg.learning.augment:noise", "Gaussian noise"),
         "blur": ("medseg.learning.augment:blur", "Gaussian blur"),
         "low-resolution": ("medseg.learning.augment:low_resolution", "down and up again"),
+        "histogram-matching": (
+            "medseg.learning.augment:histogram_matching",
+            "to another sample of the batch; V-Net's",
+        ),
     },
 )
 
@@ -95,5 +107,13 @@ SCHEDULES: Registry[Any] = Registry(
     },
 )
 
-VOXEL_WEIGHTS: Registry[Any] = Registry("weighting of voxels", {})
+VOXEL_WEIGHTS: Registry[Any] = Registry(
+    "weighting of voxels",
+    {
+        "unet-2015": (
+            "medseg.learning.voxel_weights:balance_and_gaps",
+            "all classes alike, and gaps between two objects more",
+        ),
+    },
+)
 """Functions (classes, spacing) -> weights in the loss, of volumes or slices as the network's."""

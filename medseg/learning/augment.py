@@ -75,6 +75,23 @@ def low_resolution(images: Tensor, rng: np.random.Generator) -> Tensor:
     return _some(images, rng, 0.1, coarser)
 
 
+def histogram_matching(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Give each sample the histograms of one that is drawn from the batch, perhaps its own.
+
+    Equal intensities stay equal. A batch of one stays as it is: there is none to match.
+
+    References
+    ----------
+    F. Milletari, N. Navab, S.-A. Ahmadi, "V-Net: fully convolutional neural networks for
+    volumetric medical image segmentation", 3DV 2016, doi:10.1109/3DV.2016.79
+    """
+    values = images.flatten(2).contiguous()
+    ordered = values.sort().values
+    wanted = ordered[rng.integers(len(images), size=len(images))]
+    not_above = torch.searchsorted(ordered, values, right=True)
+    return wanted.gather(2, not_above - 1).reshape(images.shape)
+
+
 def _per_channel(
     images: Tensor,
     rng: np.random.Generator,

@@ -21,7 +21,7 @@ from medseg.learning.plan import Plan
 from medseg.learning.preparing import class_indices, prepare, resampled_classes
 from medseg.sampling import Sampler, VoxelIndex, index_voxels
 
-_SPATIAL = ("rotation", "scaling", "mirroring", "elastic")
+_SPATIAL = ("rotation", "scaling", "mirroring", "elastic", "elastic-2015", "b-spline")
 
 
 Weighing = Callable[[NDArray[np.unsignedinteger], tuple[float, ...]], NDArray[np.floating]]
