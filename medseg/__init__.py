@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from medseg.learning.training import train
     from medseg.metrics import METRICS
     from medseg.networks import NETWORKS
+    from medseg.networks.receptive import output_size, receptive_field
     from medseg.report import write_report
     from medseg.resampling import crop, resample, with_spacing
     from medseg.segmenter import Probabilistic, Segmenter
@@ -56,6 +57,8 @@ _HOME = {
     "train": "medseg.learning.training",
     "METRICS": "medseg.metrics",
     "NETWORKS": "medseg.networks",
+    "output_size": "medseg.networks.receptive",
+    "receptive_field": "medseg.networks.receptive",
     "write_report": "medseg.report",
     "crop": "medseg.resampling",
     "resample": "medseg.resampling",
@@ -112,9 +115,11 @@ __all__ = [
     "method",
     "metrics",
     "orientation",
+    "output_size",
     "predict",
     "read_image",
     "read_labels",
+    "receptive_field",
     "reorient",
     "resample",
     "train",
