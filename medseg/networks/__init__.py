@@ -19,6 +19,30 @@ if TYPE_CHECKING:
 NETWORKS: Registry[Any] = Registry(
     "network",
     {
+        "pixel-classifier": (
+            "medseg.networks.pixel_classifier:PixelClassifier",
+            "2D: the class of the middle of a window of 95, for all pixels at once",
+        ),
+        "fcn-32s": (
+            "medseg.networks.fcn:FCN32s",
+            "2D: VGG16 at stride 32, interpolated to the image",
+        ),
+        "fcn-16s": (
+            "medseg.networks.fcn:FCN16s",
+            "2D: the same, with the scores of a finer stage added",
+        ),
+        "fcn-8s": (
+            "medseg.networks.fcn:FCN8s",
+            "2D: the same, with the scores of two finer stages added",
+        ),
+        "segnet": (
+            "medseg.networks.segnet:SegNet",
+            "2D: VGG16 down and back up, maxima put back where they were",
+        ),
+        "deconvnet": (
+            "medseg.networks.deconvnet:DeconvNet",
+            "2D: VGG16 down to a vector, and its mirror image back up",
+        ),
         "unet": ("medseg.networks.unet:UNet", "U-Net in 2D or 3D, of any depth and width"),
         "residual-unet": (
             "medseg.networks.residual_unet:ResidualUNet",
@@ -35,6 +59,26 @@ NETWORKS: Registry[Any] = Registry(
         "vnet": (
             "medseg.networks.vnet:VNet",
             "3D: residual stages of convolutions of 5, no normalisation",
+        ),
+        "deepmedic": (
+            "medseg.networks.deepmedic:DeepMedic",
+            "3D: paths of full, a third and a fifth of the resolution, residual",
+        ),
+        "deepmedic-original": (
+            "medseg.networks.deepmedic:DeepMedicOriginal",
+            "two paths, as in the article of 2017",
+        ),
+        "deepmedic-residual": (
+            "medseg.networks.deepmedic:DeepMedicResidual",
+            "two paths, residual",
+        ),
+        "deepmedic-wide": (
+            "medseg.networks.deepmedic:DeepMedicWide",
+            "three paths of up to 100 features, residual",
+        ),
+        "deepmedic-tiny": (
+            "medseg.networks.deepmedic:DeepMedicTiny",
+            "two paths of three layers, to try things on",
         ),
         "monai": (
             "medseg.networks.from_monai:MonaiNetwork",
