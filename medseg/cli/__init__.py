@@ -18,6 +18,7 @@ from medseg.cli.compare import compare
 from medseg.cli.convert import convert
 from medseg.cli.demo import demo
 from medseg.cli.evaluate import evaluate
+from medseg.cli.import_nnunet import import_nnunet
 from medseg.cli.info import info
 from medseg.cli.methods import methods
 from medseg.cli.options import Quiet, Threads, use_threads
@@ -43,6 +44,7 @@ _COMMANDS = (
     plan,
     train,
     predict,
+    import_nnunet,
     evaluate,
     compare,
 )
