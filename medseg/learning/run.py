@@ -26,6 +26,11 @@ class Run:
         return self.folder / "training.json"
 
     @property
+    def transfer(self) -> Path:
+        """With which weights it began, as JSON, if not with random ones."""
+        return self.folder / "transfer.json"
+
+    @property
     def best(self) -> Path:
         """Weights with the highest Dice on the validation cases."""
         return self.folder / "best.safetensors"
@@ -57,7 +62,7 @@ class Run:
 
     def files(self) -> tuple[Path, ...]:
         """All files of a training, the cache left out."""
-        described = self.plan, self.training
+        described = self.plan, self.training, self.transfer
         return (*described, self.best, self.last, self.checkpoint, self.log, self.curve)
 
     def tidy(self) -> None:
