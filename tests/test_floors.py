@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "medseg"
 
 FLOORS = [  # from the ground up; parts of one floor do not see each other
-    {"volume", "registry", "parameter", "device", "progress", "strict_json"},
+    {"volume", "contour", "registry", "parameter", "device", "progress", "strict_json"},
     {"segmenter", "clicks", "io", "resampling", "components", "distance", "smoothing"},
     {
         "intensity",
