@@ -32,7 +32,7 @@ def gradient_magnitude(
     (...) float tensor
         0 outside the mask.
     """
-    smooth = _smoothed(image, scale_mm, spacing, mask)
+    smooth = smoothed(image, scale_mm, spacing, mask)
     squared = image.new_zeros(image.shape[1:])
     for axis, step in enumerate(spacing):
         if squared.shape[axis] > 1:
@@ -40,9 +40,10 @@ def gradient_magnitude(
     return squared.sqrt_()
 
 
-def _smoothed(
-    image: Tensor, scale_mm: float, spacing: tuple[float, ...], mask: Tensor | None
+def smoothed(
+    image: Tensor, scale_mm: float, spacing: tuple[float, ...], mask: Tensor | None = None
 ) -> Tensor:
+    """Image smoothed by a Gaussian, as the weighted mean of what is inside the mask."""
     if mask is None:
         return gaussian(image, scale_mm, spacing)
     inside = mask.to(image.dtype)
