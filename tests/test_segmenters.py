@@ -26,10 +26,12 @@ SEEDED = {
     "chan-vese",
     "geodesic-contour",
     "threshold-level-set",
+    "snake",
 }
 MULTICHANNEL: set[str] = {
     "geodesic-contour",
     "chan-vese",
+    "snake",
     "vector-confidence-connected",
     "fast-marching",
     "watershed",
@@ -53,6 +55,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fast-marching": {"scale": 0.3},
     "watershed": {"scale": 0.3},  # the ball is a few voxels wide
     "basins": {"scale": 0.3},
+    "snake": {"scale": 0.3},
     "threshold": {"low": 0.5},
     "hysteresis": {"low": 0.3, "high": 0.7},
     "sauvola": {"window": 60},

@@ -116,6 +116,10 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
             "medseg.classical.threshold_level_set:ThresholdLevelSet",
             "smooth contour that grows within an interval; needs seeds",
         ),
+        "snake": (
+            "medseg.classical.snake:Snake",
+            "elastic curve or surface of points that forces pull to a border; needs seeds",
+        ),
         "random-walker": (
             "medseg.classical.random_walker:RandomWalker",
             "the seeds that a walk that avoids edges would meet first; interactive",

@@ -1,0 +1,142 @@
+"""What pulls at the points of a contour: fields of an image, and means inside and outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+
+from medseg.classical.matter import Points
+from medseg.contour import Crossings, running_sums
+
+if TYPE_CHECKING:
+    from medseg.classical.membranes import Membrane
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where points may be, and what an image is between its voxels.
+
+    Parameters
+    ----------
+    allowed : (...) bool array
+        Voxels that contours may enter.
+    spacing : (axes,) float array, mm
+    """
+
+    allowed: NDArray[np.bool_]
+    spacing: NDArray[np.float64]
+
+    def without(self, regions: Sequence[NDArray[np.bool_]]) -> Place:
+        """Place of which some regions are taken."""
+        if not regions:
+            return self
+        return replace(self, allowed=self.allowed & ~np.logical_or.reduce(regions))
+
+    def sampled(self, values: NDArray, points: Points) -> NDArray[np.float64]:
+        """Linear interpolation of (n, ...) arrays at points in mm, (points, n)."""
+        places = (points / self.spacing).T
+        found = [
+            map_coordinates(each, places, np.float64, order=1, mode="nearest") for each in values
+        ]
+        return np.stack(found, axis=1)
+
+    def held(self, points: Points, before: Points) -> Points:
+        """Points drawn back into the volume, and to where they were if they may not be there."""
+        ends = (np.array(self.allowed.shape) - 0.5) * self.spacing
+        inside = np.clip(points, -self.spacing / 2, ends)
+        voxels = np.rint(inside / self.spacing).astype(np.int64)
+        voxels = np.clip(voxels, 0, np.array(self.allowed.shape) - 1)
+        return np.where(self.allowed[tuple(voxels.T)][:, None], inside, before)
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """How much nearer an image is to its mean inside a contour than to that outside.
+
+    Parameters
+    ----------
+    place : Place
+    values : (C, ...) float array
+        0 where nothing is allowed.
+    weights : (1, ...) float array or None
+        1 where something is allowed, 0 elsewhere; None if that is everywhere.
+    running : (C + 1, ..., last + 1) float array
+        Running sums of the values and of the voxels.
+    """
+
+    place: Place
+    values: NDArray[np.float32]
+    weights: NDArray[np.float32] | None
+    running: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float32], place: Place) -> Region:
+        """Region of a (C, ...) image."""
+        allowed = place.allowed[None]
+        known = np.where(allowed, values, 0)
+        running = np.concatenate([running_sums(known), running_sums(allowed)])
+        weights = None if place.allowed.all() else allowed.astype(np.float32)
+        return cls(place, known, weights, running)
+
+    def speed(self, membrane: Membrane) -> NDArray[np.float64]:
+        """Speed outwards at the points, in [-1, 1]; 0 if inside and outside are alike."""
+        crossings = Crossings.of(
+            membrane.points / self.place.spacing, membrane.cells, self.place.allowed.shape
+        )
+        inside = crossings.sums(self.running)
+        outside = self.running[..., -1].reshape(len(inside), -1).sum(axis=1) - inside
+        if inside[-1] < 1 or outside[-1] < 1:
+            return np.zeros(len(membrane.points))
+        within, beyond = inside[:-1] / inside[-1], outside[:-1] / outside[-1]
+        contrast = ((within - beyond) ** 2).sum()
+        if not contrast:
+            return np.zeros(len(membrane.points))
+        found = self.place.sampled(self.values, membrane.points)
+        if self.weights is not None:
+            # So that values of what is not allowed have no share in what lies beside it.
+            share = self.place.sampled(self.weights, membrane.points)
+            found = found / np.where(share > 0, share, 1)
+        nearer = ((found - beyond) ** 2 - (found - within) ** 2).sum(axis=1)
+        return np.asarray(np.clip(nearer / contrast, -1, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Pull:
+    """All that pulls at a contour, as a speed in mm per unit of time.
+
+    Parameters
+    ----------
+    place : Place
+    field : (axes, ...) float array or None
+        Speed along each axis.
+    balloon : (1, ...) float array or None
+        Speed outwards.
+    region : Region or None
+    region_weight : float
+    """
+
+    place: Place
+    field: NDArray[np.float32] | None
+    balloon: NDArray[np.float32] | None
+    region: Region | None
+    region_weight: float
+
+    def at(self, membrane: Membrane) -> Points:
+        """Speed of each point of a membrane, (n, axes), across it.
+
+        What pulls along a membrane does not move it, and would only crowd its points.
+        """
+        points, normals = membrane.points, membrane.normals()
+        outwards = np.zeros(len(points))
+        if self.field is not None:
+            outwards += (self.place.sampled(self.field, points) * normals).sum(axis=1)
+        if self.balloon is not None:
+            outwards += self.place.sampled(self.balloon, points)[:, 0]
+        if self.region is not None:
+            outwards += self.region_weight * self.region.speed(membrane)
+        return outwards[:, None] * normals

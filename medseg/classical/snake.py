@@ -1,0 +1,270 @@
+"""Snakes: contours of points that are elastic and stiff, and are pulled by an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.classical.attraction import Reach, edge_field, line_field
+from medseg.classical.deforming import STRIDE, Deforming, Look, Start
+from medseg.classical.edges import edge_map
+from medseg.classical.matter import Matter
+from medseg.classical.membranes import Membrane, around, shift
+from medseg.classical.pulling import Place, Pull, Region
+from medseg.contour import Contour, filled
+from medseg.parameter import parameter
+from medseg.segmenter import run_on_tensors
+from medseg.volume import Image, Labels, reorient
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Snake(Deforming):
+    """Pull a curve, or in 3D a surface, to the border of a region, while it stays smooth.
+
+    For regions with one border that is smooth at a known scale; where the border is broken or
+    faint, elasticity and stiffness close it. The contour starts around the seeds, which may be
+    a rough segmentation, and may leave them; parts of the seeds that do not touch each begin
+    one, and contours of one label that meet become one. Background seeds it never takes in,
+    and where several labels have seeds, it stops at the contour of another one.
+
+    Unlike those of level sets, it is made of points, as exact as they are and not as voxels
+    are; `contours` gives them. Forces are computed on the device, points are moved on the CPU:
+    they are few. Lengths are in mm, whatever the spacing; a speed of 1 at a point where all
+    forces but one have a weight of 0 is what that one has at most.
+
+    Parameters
+    ----------
+    elasticity : float
+        mm; a contour of twice that radius is drawn together at a speed of 1/2.
+    stiffness : float
+        mm³; against bends, more than against length.
+    region : float
+        Weight of the force that makes inside and outside even, as in `chan-vese`.
+    edge : float
+        Weight of the force towards edges.
+    line : float
+        Weight of the force towards bright lines; dark ones, if it is negative.
+    balloon : float
+        Speed outwards where there are no edges; inwards, if it is negative.
+    reach : "gvf" or "gradient"
+        Whether edges pull from everywhere, into concave parts too, by the gradient vector
+        flow, or only from beside them.
+    scale : float
+        Standard deviation of the Gaussian under edges and lines, mm.
+    contrast : float
+        How steep an edge is that is half as strong as any, in root mean squares of the
+        gradient of the image.
+    diffusion : float
+        mm²; the more, the less of faint edges is left in the gradient vector flow.
+    distance : float
+        Between neighbouring points, mm.
+    radius : float
+        The contour starts around balls of so many mm around the seeds; 0 takes the seeds alone.
+    iterations : int
+        Steps at most; forces move the contour by half a voxel in each at most.
+    tolerance : float
+        Ends when ten steps move the contour by no more mm, on average over its points.
+    device : str
+        auto, cpu, cuda or cuda:N.
+
+    References
+    ----------
+    M. Kass, A. Witkin, D. Terzopoulos, "Snakes: active contour models", Int. J. Comput. Vis.
+    1(4):321-331, 1988. doi:10.1007/BF00133570
+
+    L. D. Cohen, "On active contour models and balloons", CVGIP: Image Understanding
+    53(2):211-218, 1991. doi:10.1016/1049-9660(91)90028-N
+
+    T. McInerney, D. Terzopoulos, "T-snakes: topology adaptive snakes", Med. Image Anal.
+    4(2):73-91, 2000. doi:10.1016/S1361-8415(00)00008-6
+    """
+
+    elasticity: float = parameter(0.2, "[0, inf)", usual=(0.02, 5), log=True, unit="mm")
+    stiffness: float = parameter(0.1, "[0, inf)", usual=(0.01, 10), log=True, unit="mm³")
+    region: float = parameter(1.0, "[0, inf)", usual=(0, 2))
+    edge: float = parameter(0.5, "[0, inf)", usual=(0, 2))
+    line: float = parameter(0.0, usual=(-1, 1))
+    balloon: float = parameter(0.0, usual=(-1, 1))
+    reach: Reach = "gvf"
+    scale: float = parameter(1.0, "[0, inf)", usual=(0.5, 4), log=True, unit="mm")
+    contrast: float = parameter(1.0, "(0, inf)", usual=(0.2, 5), log=True, unit="root mean squares")
+    diffusion: float = parameter(0.02, "(0, inf)", usual=(0.002, 0.5), log=True, unit="mm²")
+    distance: float = parameter(1.0, "(0, inf)", usual=(0.5, 4), log=True, unit="mm")
+    radius: float = parameter(0.0, "[0, inf)", unit="mm")
+    iterations: int = parameter(1000, "[1, inf)")
+    tolerance: float = parameter(0.01, "[0, inf)", unit="mm")
+    device: str = "auto"
+
+    def evolve(
+        self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
+    ) -> Iterator[Look]:
+        """States of a (C, ...) tensor, each as a function that gives its labels."""
+        for state in self._shapes(image, spacing, seeds, mask):
+            yield partial(_on_device, state, image)
+
+    def contours(
+        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
+    ) -> Contour:
+        """Contours of all labels in the world, as they are when they rest.
+
+        They may leave the mask by half a voxel; the labels of `segment` do not.
+        """
+        _, state, _ = run_on_tensors(self._last, image, seeds, mask, self.device)
+        return state.in_world(image)
+
+    def _last(
+        self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
+    ) -> Shapes:
+        for state in self._shapes(image, spacing, seeds, mask):
+            last = state
+        return last
+
+    def _shapes(
+        self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
+    ) -> Iterator[Shapes]:
+        """Where the contours are before the first and after each step."""
+        if len(spacing) == 1:  # a single line of voxels, taken as a slice
+            image, spacing = image[..., None], (*spacing, *spacing)
+            seeds, mask = (None if each is None else each[..., None] for each in (seeds, mask))
+        start = Start.of(seeds, mask, spacing, self.radius, "snake")
+        place = Place(start.allowed.cpu().numpy(), np.array(spacing))
+        pull = self._pull(image, spacing, mask, place)
+        state = before = Shapes.around(start, spacing, self._matter(), place)
+        time = self._time(spacing)
+        yield state
+        for step in range(1, self.iterations + 1):
+            state = state.stepped(pull, time)
+            whole = step % STRIDE == 0
+            if whole or step == self.iterations:
+                state = state.mended()
+            yield state
+            if whole:
+                if state.shift(before) <= self.tolerance:
+                    return
+                before = state
+
+    def _matter(self) -> Matter:
+        return Matter(self.elasticity, self.stiffness, self.distance)
+
+    def _time(self, spacing: tuple[float, ...]) -> float:
+        """How long a step is: no longer than forces need for half a voxel."""
+        fastest = self.region + self.edge + abs(self.line) + abs(self.balloon)
+        return min(spacing) / 2 / (fastest or 1)
+
+    def _pull(
+        self, image: Tensor, spacing: tuple[float, ...], mask: Tensor | None, place: Place
+    ) -> Pull:
+        """Forces whose weight is not 0."""
+        fields, balloon = [], None
+        if self.edge or self.balloon:
+            edges = edge_map(image, self.scale, self.contrast, spacing, mask)
+            if self.edge:
+                field = edge_field(edges, self.reach, self.diffusion, spacing, mask)
+                fields.append(self.edge * field)
+            if self.balloon:
+                balloon = (self.balloon * edges[None]).cpu().numpy()
+        if self.line:
+            fields.append(self.line * line_field(image, self.scale, spacing, mask))
+        return Pull(
+            place,
+            sum(fields[1:], fields[0]).cpu().numpy() if fields else None,
+            balloon,
+            Region.of(image.cpu().numpy(), place) if self.region else None,
+            self.region,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """Membranes of all labels.
+
+    Parameters
+    ----------
+    membranes : dict of int to Membrane
+    place : Place
+        Where they may be.
+    """
+
+    membranes: Mapping[int, Membrane]
+    place: Place
+
+    @classmethod
+    def around(
+        cls, start: Start, spacing: tuple[float, ...], matter: Matter, place: Place
+    ) -> Shapes:
+        """Membranes around the regions of a start."""
+        regions = {label: region.cpu().numpy() for label, region in start.regions.items()}
+        membranes = {label: around(each, spacing, matter) for label, each in regions.items()}
+        return cls(membranes, place)
+
+    def stepped(self, pull: Pull, time: float) -> Shapes:
+        """Membranes some time later; none enters what another one holds."""
+        held = self._filled() if len(self.membranes) > 1 else {}
+        found = {}
+        for label, membrane in self.membranes.items():
+            if not len(membrane.points):
+                found[label] = membrane
+                continue
+            place = self.place.without([each for other, each in held.items() if other != label])
+            points = membrane.points
+            pulled = points + time * pull.at(membrane)
+            found[label] = membrane.moved(place.held(membrane.relaxed(pulled, time), points))
+        return replace(self, membranes=found)
+
+    def mended(self) -> Shapes:
+        """Membranes with even points that do not cross themselves."""
+        mended = {label: membrane.mended() for label, membrane in self.membranes.items()}
+        return replace(self, membranes=mended)
+
+    def shift(self, before: Shapes) -> float:
+        """How far that membrane moved, in mm, that moved farthest."""
+        return max(
+            shift(before.membranes[label].points, membrane)
+            for label, membrane in self.membranes.items()
+        )
+
+    def labels(self) -> NDArray[np.int32]:
+        """Label of each voxel whose centre is inside; where two are, the lower one's."""
+        found = np.zeros(self.place.allowed.shape, np.int32)
+        for label, inside in self._filled().items():
+            found[inside & self.place.allowed & (found == 0)] = label
+        return found
+
+    def in_world(self, image: Image) -> Contour:
+        """Membranes in the world of an image of which these are, in canonical orientation."""
+        grid = reorient(image).grid
+        axes = [axis for axis, size in enumerate(grid.shape) if size > 1]
+        # A single line of voxels was taken as a slice, as wide as one of them.
+        axes += [axis for axis in range(grid.ndim) if axis not in axes][: 2 - len(axes)]
+        points, cells, labels, count = [], [], [], 0
+        for label, membrane in self.membranes.items():
+            places = np.zeros((len(membrane.points), grid.ndim))
+            places[:, axes] = membrane.points / self.place.spacing
+            points.append(places @ grid.affine[:-1, :-1].T + grid.affine[:-1, -1])
+            cells.append(membrane.cells + count)
+            labels.append(np.full(len(membrane.cells), label))
+            count += len(places)
+        return Contour(np.concatenate(points), np.concatenate(cells), np.concatenate(labels))
+
+    def _filled(self) -> dict[int, NDArray[np.bool_]]:
+        return {
+            label: filled(
+                membrane.points / self.place.spacing, membrane.cells, self.place.allowed.shape
+            )
+            for label, membrane in self.membranes.items()
+        }
+
+
+def _on_device(state: Shapes, image: Tensor) -> Tensor:
+    """Labels of a state where the image is."""
+    import torch
+
+    return torch.from_numpy(state.labels()).to(image.device).reshape(image.shape[1:])
