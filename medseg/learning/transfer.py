@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +14,7 @@ from torch import Tensor, nn
 from medseg.io import replace_file
 from medseg.learning.model import Model
 from medseg.learning.plan import Plan
-from medseg.learning.weights import load_tensors
-from medseg.networks.vgg_weights import put_vgg16
+from medseg.learning.pretrained import load_vgg16
 
 log = logging.getLogger("medseg")
 _MOST_SHOWN = 3
@@ -104,25 +102,13 @@ def start_from(start: Path, network: nn.Module, plan: Plan) -> Transfer:
 
 
 def _from_vgg16(start: Path, network: nn.Module, plan: Plan) -> Transfer:
-    found = set(put_vgg16(_stored(start), network))
+    found = set(load_vgg16(start, network))
     taken = [name for name in network.state_dict() if name in found]
     changes = {}
     if len(plan.channels) != _CHANNELS_OF_VGG16:
         changes[taken.pop(0)] = f"for {len(plan.channels)} channels from {_CHANNELS_OF_VGG16}"
     new = tuple(name for name in network.state_dict() if name not in found)
     return Transfer(str(start), tuple(taken), changes, new)
-
-
-def _stored(path: Path) -> Mapping[str, Tensor]:
-    if path.suffix not in (".pt", ".pth"):
-        return load_tensors(path)[0]
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} holds no weights that torch loads: {error}") from error
-    if not (isinstance(content, dict) and all(isinstance(v, Tensor) for v in content.values())):
-        raise ValueError(f"{path} holds no tensors by name; save the state_dict of a network")
-    return content
 
 
 def _from_run(start: Path, network: nn.Module, plan: Plan) -> Transfer:
