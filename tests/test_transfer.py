@@ -267,5 +267,5 @@ def test_vgg16_for_one_channel_is_told(tmp_path: Path) -> None:
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     save_tensors({"conv.weight": torch.zeros(1)}, tmp_path / "weights.safetensors", {})
-    with pytest.raises(ValueError, match="does not fit: .* named as torchvision's"):
+    with pytest.raises(ValueError, match=r"does not fit: .* named as torchvision's"):
         start_from(tmp_path / "weights.safetensors", built(of_segnet("MR"), 0), of_segnet("MR"))
