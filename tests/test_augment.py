@@ -15,7 +15,7 @@ from medseg.learning.augment import Augmentation
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = (
     *("brightness", "contrast", "gamma", "noise", "blur", "low-resolution"),
-    "histogram-matching",
+    *("histogram-matching", "shift-and-scale"),
 )
 SAMPLES = 400
 
@@ -76,7 +76,8 @@ def test_the_random_state_of_torch_plays_no_part(name: str) -> None:
 
 def test_some_samples_are_changed_and_the_others_left_alone(name: str) -> None:
     rare = {"noise": 0.2, "blur": 0.1, "low-resolution": 0.1}
-    share = {**rare, "histogram-matching": 1 - 1 / SAMPLES}.get(name, 0.3)
+    most = {"histogram-matching": 1 - 1 / SAMPLES, "shift-and-scale": 1.0}
+    share = {**rare, **most}.get(name, 0.3)
     found = changed(some_images(), augmented(name, some_images()))
     assert float(found.float().mean()) == pytest.approx(share, abs=0.07)
 
@@ -110,6 +111,16 @@ def test_contrast_keeps_the_mean_and_multiplies_the_deviation() -> None:
     ratio = found.std((2, 3)) / images.std((2, 3))
     assert 0.7 < float(ratio.min()) < 0.8
     assert 1.3 < float(ratio.max()) < 1.42
+
+
+def test_a_shift_comes_before_a_factor_drawn_for_each_channel_of_all_samples() -> None:
+    dark, bright = (torch.full((SAMPLES, 2, 2, 2), value) for value in (0.0, 1.0))
+    zero, one = (augmented("shift-and-scale", images)[..., 0, 0] for images in (dark, bright))
+    factor = one - zero
+    assert factor.mean().item() == pytest.approx(1, abs=0.002)
+    assert factor.std().item() == pytest.approx(0.01, rel=0.1)
+    assert (zero / factor).std().item() == pytest.approx(0.05, rel=0.1)
+    assert (factor[:, 0] != factor[:, 1]).all()
 
 
 def test_gamma_keeps_mean_deviation_and_order() -> None:

@@ -127,3 +127,27 @@ def test_a_data_set_with_problems_is_refused_in_one_line(
     line = complaint(capsys, "train", folder, tmp_path / "run")
     assert "2 problems in the data set" in line
     assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_says_how_and_what_is_trained_unless_told_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_balls(tmp_path / "data", 2)
+    recipe = ("--recipe", "deepmedic", "--steps", 1, "--set", "batch=2", "--set", "l1=0.5")
+    smaller = ("--network", "deepmedic-tiny", "--set", "plan.patch=[6,6,6]")
+    for _ in range(2):  # the second time, it finds that it is finished
+        command_line = ("train", tmp_path / "data", tmp_path / "run", *recipe, *smaller)
+        code, _, err = command(capsys, *command_line)
+        assert code == 0, err
+    training = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert (training["steps"], training["batch"], training["l1"]) == (1, 2, 0.5)
+    assert (training["optimizer"], training["sampler"]) == ("rmsprop", "balanced")
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    assert (plan["network"]["name"], plan["mirror"]) == ("deepmedic-tiny", [0])
+
+
+def test_an_unknown_recipe_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    err = complaint(capsys, "train", tmp_path, tmp_path / "run", "--recipe", "deepmedics")
+    assert "no recipe is called 'deepmedics'; did you mean 'deepmedic'?" in err

@@ -16,8 +16,16 @@ if TYPE_CHECKING:
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A data set: a folder or a CSV file.")]
 Network = Annotated[
-    str,
-    typer.Option("--network", metavar="NAME", help="See `medseg methods`; or monai:NAME."),
+    str | None,
+    typer.Option(
+        "--network",
+        metavar="NAME",
+        help="See `medseg methods`; or monai:NAME. By default that of the recipe, or unet.",
+    ),
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", metavar="NAME", help="As a published network was trained."),
 ]
 TwoD = Annotated[
     bool, typer.Option("--2d", help="A 2D network, which takes volumes slice by slice.")
@@ -30,7 +38,8 @@ AllowEmpty = Annotated[
 def train(
     data: Data,
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder for the model.")],
-    network: Network = "unet",
+    network: Network = None,
+    recipe: RecipeName = None,
     two_d: TwoD = False,
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="A plan of `medseg plan`.")
@@ -61,25 +70,24 @@ def train(
 
     Stopped at any moment, the same command goes on. Settings are fields of the training
     (--set batch=4), of the plan (--set plan.spacing=[1,1,1]) and of the network
-    (--set network.features=[16,32]).
+    (--set network.features=[16,32]); they come before those of a recipe.
     """
     import medseg
+    from medseg.learning import RECIPES
+    from medseg.learning.recipes import Recipe
     from medseg.learning.run import Run
-    from medseg.registry import build
 
     settings = assignments(parameters)
+    followed: Recipe = RECIPES.pick(recipe) if recipe else Recipe("unet", medseg.Training())
     of_plan = planned(settings)
-    training = build(
-        medseg.Training,
-        {"minutes": minutes, "steps": steps, "device": device, **settings},
-        "a training",
-    )
+    budget = {"minutes": minutes, "steps": steps}
+    training = followed.trained_with({**budget, "device": device, **settings})
     place = Run(run)
     if overwrite:
         place.clear()
     dataset = medseg.Dataset.read(data)
     fitting, validating = sides(dataset, fold)
-    given = two_d or network != "unet" or bool(of_plan)
+    given = two_d or network is not None or bool(of_plan)
     if plan is None and place.plan.is_file() and not given:
         plan = place.plan
     if plan is not None:
@@ -94,7 +102,11 @@ def train(
         ndim = 2 if two_d else None
         validating.check(allow_empty=allow_empty)
         chosen = medseg.make_plan(
-            fitting, network, ndim=ndim, settings=of_plan, allow_empty=allow_empty
+            fitting,
+            network or followed.network,
+            ndim=ndim,
+            settings={**followed.plan, **of_plan},
+            allow_empty=allow_empty,
         )
     medseg.train(fitting, chosen, training, run, validation=validating, after_validation=_draw)
     typer.echo(f"The model is in {run}; use it with: medseg predict {run} IMAGES -o FOLDER")

@@ -78,6 +78,10 @@ AUGMENTATIONS: Registry[Any] = Registry(
             "medseg.learning.augment:gamma",
             "a power of the intensity, mean and spread kept",
         ),
+        "shift-and-scale": (
+            "medseg.learning.augment:shift_and_scale",
+            "each channel, by a little, in all samples; DeepMedic's",
+        ),
         "noise": ("medseg.learning.augment:noise", "Gaussian noise"),
         "blur": ("medseg.learning.augment:blur", "Gaussian blur"),
         "low-resolution": ("medseg.learning.augment:low_resolution", "down and up again"),
@@ -117,3 +121,10 @@ VOXEL_WEIGHTS: Registry[Any] = Registry(
     },
 )
 """Functions (classes, spacing) -> weights in the loss, of volumes or slices as the network's."""
+
+RECIPES: Registry[Any] = Registry(
+    "recipe",
+    {
+        "deepmedic": ("medseg.learning.recipes:DEEPMEDIC", "as DeepMedic is trained, 70,000 steps"),
+    },
+)

@@ -29,6 +29,19 @@ def contrast(images: Tensor, rng: np.random.Generator) -> Tensor:
     return torch.lerp(mean, images, factor)
 
 
+def shift_and_scale(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Add to each channel some N(0, 0.05) and multiply it by some N(1, 0.01), in all samples.
+
+    References
+    ----------
+    K. Kamnitsas et al., "Efficient multi-scale 3D CNN with fully connected CRF for accurate
+    brain lesion segmentation", Medical Image Analysis, 2017. doi:10.1016/j.media.2016.10.004
+    """
+    shift = _per_channel(images, rng, 1.0, lambda n: rng.normal(0, 0.05, n), rest=0.0)
+    factor = _per_channel(images, rng, 1.0, lambda n: rng.normal(1, 0.01, n), rest=1.0)
+    return (images + shift) * factor
+
+
 def gamma(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Raise to a power of 0.7 to 1.5, mean and deviation kept, in 30 % of the samples."""
     power = _per_channel(images, rng, 0.3, lambda n: np.exp(rng.uniform(-0.35, 0.4, n)), rest=1.0)
