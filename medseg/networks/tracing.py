@@ -121,8 +121,7 @@ def _convolution(  # noqa: PLR0913 - torch's own signature
     else:
         sides = [(p, p) for p in _each(0 if padding == "valid" else padding, axes)]
     x = _with_nothing(_one_channel(x), sides)
-    seen = _MAX_POOL[axes](x, tuple(kernel), _each(stride, axes), 0, dilations)
-    return _of_channels(seen, len(weight))
+    return _of_channels(_in_windows(x, kernel, _each(stride, axes), dilations), len(weight))
 
 
 def _transposed_convolution(  # noqa: PLR0913 - torch's own signature
@@ -146,8 +145,8 @@ def _transposed_convolution(  # noqa: PLR0913 - torch's own signature
     ends = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
     more = zip(ends, _each(padding, axes), _each(output_padding, axes), strict=True)
     spread = _with_nothing(spread, [(end - p, end - p + extra) for end, p, extra in more])
-    seen = _MAX_POOL[axes](spread, tuple(kernel), 1, 0, dilations)
-    return _of_channels(seen, weight.shape[1] * groups)
+    found = _in_windows(spread, kernel, (1,) * axes, dilations)
+    return _of_channels(found, weight.shape[1] * groups)
 
 
 def _max_pool(x: Tensor, *geometry: Any, **named: Any) -> _Positions:
@@ -156,22 +155,16 @@ def _max_pool(x: Tensor, *geometry: Any, **named: Any) -> _Positions:
     return _of_channels(pooled, x.shape[1])
 
 
-def _max_pool_with_positions(x: Tensor, *geometry: Any, **named: Any) -> tuple[_Positions, ...]:
+def _max_pool_and_places(x: Tensor, *geometry: Any, **named: Any) -> tuple[_Positions, ...]:
     pooled = _max_pool(x, *geometry, **named)
     # Where the maximum is depends on the same voxels as how much it is.
     return pooled, pooled
 
 
-def _average_pool(
-    x: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: Any = 0,
-    *_: Any,
-    **__: Any,
-) -> _Positions:
-    return _max_pool(x, kernel_size, stride, padding, ceil_mode=bool(ceil_mode))
+def _average_pool(x: Tensor, *geometry: Any, **named: Any) -> _Positions:
+    names = ("kernel_size", "stride", "padding", "ceil_mode")
+    given = dict(zip(names, geometry, strict=False)) | named
+    return _max_pool(x, **{name: given[name] for name in names if name in given})
 
 
 def _max_unpooling(
@@ -245,9 +238,7 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("conv2d", "conv3d"), _convolution),
     **dict.fromkeys(("conv_transpose2d", "conv_transpose3d"), _transposed_convolution),
     **dict.fromkeys(("max_pool2d", "max_pool3d"), _max_pool),
-    **dict.fromkeys(
-        ("max_pool2d_with_indices", "max_pool3d_with_indices"), _max_pool_with_positions
-    ),
+    **dict.fromkeys(("max_pool2d_with_indices", "max_pool3d_with_indices"), _max_pool_and_places),
     **dict.fromkeys(("avg_pool2d", "avg_pool3d"), _average_pool),
     **dict.fromkeys(("max_unpool2d", "max_unpool3d"), _max_unpooling),
     **dict.fromkeys(("cat", "concat", "concatenate"), _cat),
@@ -291,6 +282,18 @@ def _one_channel(x: Tensor) -> Tensor:
 
 def _of_channels(x: Tensor, channels: int) -> _Positions:
     return _positions(x.expand(-1, channels, *x.shape[2:]))
+
+
+def _in_windows(
+    x: Tensor, kernel: Iterable[int], strides: tuple[int, ...], dilations: tuple[int, ...]
+) -> Tensor:
+    """Maximum in each window, along one axis after the other, as large windows take long."""
+    axes = x.ndim - 2
+    for axis, (width, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True)):
+        if (width, stride) != (1, 1):
+            along = [tuple(n if k == axis else 1 for k in range(axes)) for n in (width, stride)]
+            x = _MAX_POOL[axes](x, *along, 0, dilation)
+    return x
 
 
 def _with_nothing(x: Tensor, sides: Iterable[tuple[int, int]]) -> Tensor:
