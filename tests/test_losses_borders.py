@@ -8,7 +8,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from medseg.learning import LOSSES
-from medseg.learning.losses import Loss
+from medseg.learning.losses import Loss, in_mm
 from medseg.learning.losses.borders import boundary, dice_boundary, hausdorff
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,6 +52,12 @@ def test_hausdorff_by_hand() -> None:
 def test_distances_are_in_mm_where_a_spacing_is_given(loss: Loss, power: int) -> None:
     found = loss(LOGITS, TARGET, spacing=(1.0, 3.0))
     assert float(found) == pytest.approx(3**power * float(loss(LOGITS, TARGET)))
+
+
+def test_only_losses_with_distances_are_told_the_spacing() -> None:
+    wanted = boundary(LOGITS, TARGET, spacing=(1.0, 3.0))
+    assert torch.equal(in_mm(boundary, (1.0, 3.0))(LOGITS, TARGET), wanted)
+    assert in_mm(LOSSES["dice"], (1.0, 3.0)) is LOSSES["dice"]
 
 
 def test_a_missed_voxel_costs_as_much_as_a_false_alarm() -> None:

@@ -5,6 +5,6 @@ all count the same, their weights (B, ...), 0 or more. A voxel of weight 0 is ig
 logits get no gradient, and its label may be anything.
 """
 
-from medseg.learning.losses.supervision import Loss, supervised
+from medseg.learning.losses.supervision import Loss, in_mm, supervised
 
-__all__ = ["Loss", "supervised"]
+__all__ = ["Loss", "in_mm", "supervised"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from inspect import signature
 from typing import Protocol
 
 import torch
@@ -15,6 +17,15 @@ class Loss(Protocol):
 
     def __call__(self, logits: Tensor, target: Tensor, /, weights: Tensor | None = None) -> Tensor:
         """Mean or sum over the voxels, 0 or more."""
+
+
+def in_mm(loss: Loss, spacing: tuple[float, ...]) -> Loss:
+    """Return the loss with distances in mm, or as it is if it measures none.
+
+    On coarse levels, `spacing` is still that of the finest: their distances are smaller by the
+    stride, which a sum of losses in equal parts does not see.
+    """
+    return partial(loss, spacing=spacing) if "spacing" in signature(loss).parameters else loss
 
 
 def supervised(
