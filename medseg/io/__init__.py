@@ -6,6 +6,7 @@ turned into RAS here and nowhere else. Where the sform and the qform of a NIfTI 
 disagree, the sform counts, as in nibabel; `medseg info` says that they do.
 """
 
+from medseg.io.contours import require_contour_file, write_contour
 from medseg.io.formats import READERS, WRITERS, PathLike, is_series, stem_of, suffix_of
 from medseg.io.reading import read_as_stored, read_image, read_labels, read_stored
 from medseg.io.writing import remove_unfinished, replace_file, write, write_nifti
@@ -21,8 +22,10 @@ __all__ = [
     "read_stored",
     "remove_unfinished",
     "replace_file",
+    "require_contour_file",
     "stem_of",
     "suffix_of",
     "write",
+    "write_contour",
     "write_nifti",
 ]
