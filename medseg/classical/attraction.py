@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from medseg.classical.edges import slopes
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.classical.edges import edge_map, slopes
 from medseg.relief import smoothed
 
 if TYPE_CHECKING:
@@ -17,6 +21,31 @@ _COARSEST = 4
 # How often neighbours are averaged, at each level and at the coarsest one, and how much of the
 # way to their mean a vector goes.
 _SWEEPS, _FIRST_SWEEPS, _BOLDNESS = 20, 100, 0.8
+
+
+@dataclass(frozen=True)
+class Attraction:
+    """How strongly edges and lines pull, and from where; see `Snake` for the fields."""
+
+    edge: float
+    line: float
+    reach: Reach
+    scale: float
+    contrast: float
+    diffusion: float
+
+    def field(
+        self, image: Tensor, spacing: tuple[float, ...], mask: Tensor | None
+    ) -> NDArray[np.float32] | None:
+        """Speed along each axis, (axes, ...), on the CPU; None if nothing pulls."""
+        fields = []
+        if self.edge:
+            edges = edge_map(image, self.scale, self.contrast, spacing, mask)
+            field = edge_field(edges, self.reach, self.diffusion, spacing, mask)
+            fields.append(self.edge * field)
+        if self.line:
+            fields.append(self.line * line_field(image, self.scale, spacing, mask))
+        return sum(fields[1:], fields[0]).cpu().numpy() if fields else None
 
 
 def edge_field(

@@ -12,6 +12,7 @@ from scipy.ndimage import map_coordinates
 
 from medseg.classical.matter import Points
 from medseg.contour import Crossings, running_sums
+from medseg.volume import Image, reorient
 
 if TYPE_CHECKING:
     from medseg.classical.membranes import Membrane
@@ -140,3 +141,21 @@ class Pull:
         if self.region is not None:
             outwards += self.region_weight * self.region.speed(membrane)
         return outwards[:, None] * normals
+
+
+def in_world(places: NDArray[np.float64], image: Image) -> NDArray[np.float64]:
+    """Places in mm of the world, of places in voxels.
+
+    Parameters
+    ----------
+    places : (n, axes) float array
+        Along the axes of `image` in canonical orientation; those of length 1 may be absent.
+    image : Image
+    """
+    grid = reorient(image).grid
+    axes = [axis for axis, size in enumerate(grid.shape) if size > 1]
+    # A single line of voxels is taken as a slice that is as wide as one of them.
+    axes += [axis for axis in range(grid.ndim) if axis not in axes]
+    found = np.zeros((len(places), grid.ndim))
+    found[:, axes[: places.shape[1]]] = places
+    return np.asarray(found @ grid.affine[:-1, :-1].T + grid.affine[:-1, -1])

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.classical.attraction import Reach, edge_field, line_field
+from medseg.classical.attraction import Attraction, Reach
 from medseg.classical.deforming import STRIDE, Deforming, Look, Start
 from medseg.classical.edges import edge_map
 from medseg.classical.matter import Matter
 from medseg.classical.membranes import Membrane, around, shift
-from medseg.classical.pulling import Place, Pull, Region
+from medseg.classical.pulling import Place, Pull, Region, in_world
 from medseg.contour import Contour, filled
 from medseg.parameter import parameter
 from medseg.segmenter import run_on_tensors
-from medseg.volume import Image, Labels, reorient
+from medseg.volume import Image, Labels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -163,19 +163,16 @@ class Snake(Deforming):
         self, image: Tensor, spacing: tuple[float, ...], mask: Tensor | None, place: Place
     ) -> Pull:
         """Forces whose weight is not 0."""
-        fields, balloon = [], None
-        if self.edge or self.balloon:
+        attraction = Attraction(
+            *(self.edge, self.line, self.reach, self.scale, self.contrast, self.diffusion)
+        )
+        balloon = None
+        if self.balloon:
             edges = edge_map(image, self.scale, self.contrast, spacing, mask)
-            if self.edge:
-                field = edge_field(edges, self.reach, self.diffusion, spacing, mask)
-                fields.append(self.edge * field)
-            if self.balloon:
-                balloon = (self.balloon * edges[None]).cpu().numpy()
-        if self.line:
-            fields.append(self.line * line_field(image, self.scale, spacing, mask))
+            balloon = (self.balloon * edges[None]).cpu().numpy()
         return Pull(
             place,
-            sum(fields[1:], fields[0]).cpu().numpy() if fields else None,
+            attraction.field(image, spacing, mask),
             balloon,
             Region.of(image.cpu().numpy(), place) if self.region else None,
             self.region,
@@ -240,19 +237,15 @@ class Shapes:
 
     def in_world(self, image: Image) -> Contour:
         """Membranes in the world of an image of which these are, in canonical orientation."""
-        grid = reorient(image).grid
-        axes = [axis for axis, size in enumerate(grid.shape) if size > 1]
-        # A single line of voxels was taken as a slice, as wide as one of them.
-        axes += [axis for axis in range(grid.ndim) if axis not in axes][: 2 - len(axes)]
-        points, cells, labels, count = [], [], [], 0
-        for label, membrane in self.membranes.items():
-            places = np.zeros((len(membrane.points), grid.ndim))
-            places[:, axes] = membrane.points / self.place.spacing
-            points.append(places @ grid.affine[:-1, :-1].T + grid.affine[:-1, -1])
-            cells.append(membrane.cells + count)
-            labels.append(np.full(len(membrane.cells), label))
-            count += len(places)
-        return Contour(np.concatenate(points), np.concatenate(cells), np.concatenate(labels))
+        ends = np.cumsum([0, *(len(each.points) for each in self.membranes.values())])
+        points = np.concatenate([each.points for each in self.membranes.values()])
+        return Contour(
+            in_world(points / self.place.spacing, image),
+            np.concatenate(
+                [each.cells + at for each, at in zip(self.membranes.values(), ends, strict=False)]
+            ),
+            np.repeat(list(self.membranes), [len(each.cells) for each in self.membranes.values()]),
+        )
 
     def _filled(self) -> dict[int, NDArray[np.bool_]]:
         return {
