@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from inspect import signature
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,7 +25,10 @@ def in_mm(loss: Loss, spacing: tuple[float, ...]) -> Loss:
     On coarse levels, `spacing` is still that of the finest: their distances are smaller by the
     stride, which a sum of losses in equal parts does not see.
     """
-    return partial(loss, spacing=spacing) if "spacing" in signature(loss).parameters else loss
+    if "spacing" not in signature(loss).parameters:
+        return loss
+    measuring: Any = loss
+    return partial(measuring, spacing=spacing)
 
 
 def supervised(
