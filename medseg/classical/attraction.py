@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Reach = Literal["gvf", "gradient"]
+# Slopes that are no longer than so many medians are noise.
+_NOISE = 3.0
 # No axis of the coarsest level is shorter.
 _COARSEST = 4
 # How often neighbours are averaged, at each level and at the coarsest one, and how much of the
@@ -76,7 +78,7 @@ def edge_field(
     slope = _unit_at_most(_slopes_in_mm(-edges, spacing, mask))
     if reach == "gradient":
         return slope
-    flow = gradient_vector_flow(slope, diffusion, spacing)
+    flow = gradient_vector_flow(_above_noise(slope, mask), diffusion, spacing)
     length = flow.square().sum(dim=0).sqrt_()
     return flow.div_(length.where(length > 0, 1))
 
@@ -142,6 +144,17 @@ def _axes_to_halve(pull: Tensor, spacing: tuple[float, ...]) -> list[int]:
 def _slopes_in_mm(values: Tensor, spacing: tuple[float, ...], mask: Tensor | None) -> Tensor:
     steps = values.new_tensor(spacing).reshape(-1, *[1] * values.ndim)
     return slopes(values, mask) / steps
+
+
+def _above_noise(slope: Tensor, mask: Tensor | None) -> Tensor:
+    """Slopes as far as they are longer than most, which are noise, since edges are few.
+
+    Else noise would hold the flow that comes from edges beyond a few voxels.
+    """
+    squared = slope.square().sum(dim=0)
+    lengths = squared if mask is None else squared[mask]
+    noise = _NOISE**2 * float(lengths.median())
+    return slope * (1 - noise / squared.clamp(min=noise)) if noise else slope
 
 
 def _unit_at_most(field: Tensor) -> Tensor:
