@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from medseg.chain import Chain
     from medseg.dataset import Case
     from medseg.segmenter import Segmenter
-    from medseg.volume import Labels
+    from medseg.volume import Image, Labels
 
 log = logging.getLogger("medseg")
 _REFERENCE = "reference"  # in place of a path
@@ -83,6 +83,14 @@ def segment(
             metavar="PATH", help="Where to look, not 0: a file, or a folder as for seeds."
         ),
     ] = None,
+    contour: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.vtk|.gii",
+            help="Of a snake on a single case: where its curve or surface goes, in mm of the "
+            "world, before any clean-up.",
+        ),
+    ] = None,
     preview: Preview = False,
     parameters: Settings = None,
     cleanups: Cleanups = None,
@@ -118,6 +126,7 @@ def segment(
     cases = find_cases(inputs, channels, series=series)
     if len(cases) > 1 and not all(click.in_mm for click in clicks):
         raise ValueError(f"--seed of {len(cases)} cases is in mm, which they share; or use --seeds")
+    _require_contour(chain, contour, len(cases), overwrite=overwrite)
     helped = seeds == Path(_REFERENCE)
     for path, what in ((None if helped else seeds, "--seeds"), (mask, "--mask")):
         _require_one_each(path, len(cases), what)
@@ -133,6 +142,7 @@ def segment(
         if clicks:
             known = seeds_at(clicks, image.grid)
         labels = chain.segment(image, known, inside)
+        _write_contour(chain, image, known, inside, contour)
         if preview:
             draw_preview(case, image, labels, path)
         write(labels, path)
@@ -193,6 +203,33 @@ def _require_one_each(path: Path | None, cases: int, what: str) -> None:
         raise FileNotFoundError(f"{path} does not exist")
     if cases > 1:
         raise ValueError(f"{what} of {cases} cases is a folder with a file each, got {path}")
+
+
+def _require_contour(chain: Chain, path: Path | None, cases: int, *, overwrite: bool) -> None:
+    from medseg.io import require_contour_file
+
+    if path is None:
+        return
+    require_contour_file(path)
+    if not hasattr(chain.method, "contours"):
+        raise ValueError("--contour is for methods that move one of points; use -m snake")
+    if cases > 1:
+        raise ValueError(f"--contour is a file of a single case, got {cases} cases")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path} exists; --overwrite replaces it")
+
+
+def _write_contour(
+    chain: Chain, image: Image, seeds: Labels | None, mask: Labels | None, path: Path | None
+) -> None:
+    from medseg.io import write_contour
+
+    if path is None:
+        return
+    for each in chain.filters:
+        image = each(image, mask)
+    method: Any = chain.method
+    write_contour(method.contours(image, seeds, mask), path)
 
 
 def _of_case(path: Path, case: Case) -> Path:
