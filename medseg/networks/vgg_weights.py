@@ -17,8 +17,9 @@ _FIRST = "stages.0.0.weight"
 
 def begins_with_vgg16(network: nn.Module) -> bool:
     """Whether `put_vgg16` knows what to do with it."""
-    return isinstance(getattr(network, "stages", None), nn.ModuleList) and _FIRST in dict(
-        network.named_parameters()
+    stages = getattr(network, "stages", None)
+    return isinstance(stages, nn.ModuleList) and len(_PLAIN) == sum(
+        isinstance(module, nn.Conv2d) for module in stages.modules()
     )
 
 
@@ -63,6 +64,8 @@ def put_vgg16(weights: Mapping[str, Tensor], network: nn.Module) -> tuple[str, .
                 f"{name} of VGG16 is {tuple(values.shape)}, the network's "
                 f"{tuple(state[name].shape)}; build it with width={WIDTH}"
             )
+        if not values.isfinite().all():
+            raise ValueError(f"{name} of VGG16 has numbers that are NaN or infinite")
         taken[name] = values.reshape(state[name].shape)
     network.load_state_dict(taken, strict=False)
     return tuple(taken)
@@ -82,7 +85,9 @@ def _sources(weights: Mapping[str, Tensor], network: nn.Module) -> Iterator[tupl
             source = _DENSE[name]
         else:
             continue
-        for part in module.state_dict().keys() - {"num_batches_tracked"}:
+        for part in module.state_dict():
+            if part == "num_batches_tracked":
+                continue
             if f"{source}.{part}" not in weights:
                 raise ValueError(
                     f"weights of VGG16 are named as torchvision's and have {source}.{part}, got "
