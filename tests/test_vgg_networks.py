@@ -368,7 +368,7 @@ def test_a_network_of_another_width_is_refused() -> None:
 def test_weights_that_are_not_finite_are_refused() -> None:
     weights = torchvision_vgg16(1, norm=False)
     weights["features.5.bias"][0] = torch.nan
-    with pytest.raises(ValueError, match="stages.1.0.bias of VGG16 has numbers that are NaN"):
+    with pytest.raises(ValueError, match=r"stages\.1\.0\.bias of VGG16 has numbers that are NaN"):
         put_vgg16(weights, FCN8s(width=1).build(3, 2))
 
 
