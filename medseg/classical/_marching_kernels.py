@@ -9,8 +9,16 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_BUCKETS = 2**15
-_NOWHERE = -1
+from medseg.classical._bucket_kernels import (
+    BUCKETS,
+    NOWHERE,
+    earliest_late,
+    empty_slots,
+    put,
+    sort_late,
+    take,
+)
+
 _compiled = numba.njit(nogil=True, cache=True)
 
 
@@ -26,30 +34,25 @@ def march(  # noqa: PLR0913 - numba takes no structures of arrays
 ) -> None:
     """Lower `times`, 0 at the seeds and inf elsewhere, to when the front comes, up to `stop`.
 
-    Voxels wait in buckets of the `width` of their times, those beyond the last bucket in one of
-    their own, which is sorted into buckets when its turn comes. One that is reached earlier than
-    was thought waits in another bucket too, even if the front went on from it before: so the
-    order inside a bucket does not matter.
-
-    A bucket is a chain of slots; slot 0 of `after` leads to those that are free, and those of
-    the buckets begin in `heads`. 0 ends a chain.
+    Voxels wait in buckets of the `width` of their times. One that is reached earlier than was
+    thought waits again, even if the front went on from it before: so the order inside a bucket
+    does not matter.
     """
-    heads = np.zeros(_BUCKETS + 1, np.int64)
-    bucket_of = np.full(len(times), np.int32(_NOWHERE))
-    slots = 4 * len(seeds) + 1024
-    voxel, after = np.zeros(slots, np.int64), np.arange(1, slots + 1)
-    after[-1] = 0
+    heads = np.zeros(BUCKETS + 1, np.int64)
+    bucket_of = np.full(len(times), np.int32(NOWHERE))
+    voxel, after = empty_slots(4 * len(seeds) + 1024)
     for v in seeds:
-        voxel, after = _put(v, 0, heads, bucket_of, voxel, after)
+        voxel, after = put(v, 0, heads, bucket_of, voxel, after)
     begin, bucket = 0.0, 0
     while True:
-        if bucket == _BUCKETS:
-            if heads[_BUCKETS] == 0:
+        if bucket == BUCKETS:
+            if heads[BUCKETS] == 0:
                 return
-            begin = _sort_late_ones(times, width, heads, bucket_of, voxel, after)
+            begin = earliest_late(times, heads, bucket_of, voxel, after)
+            sort_late(times, begin, width, heads, bucket_of, voxel, after)
             bucket = 0
-        v = _next(bucket, heads, bucket_of, voxel, after)
-        if v == _NOWHERE:
+        v = take(bucket, heads, bucket_of, voxel, after)
+        if v == NOWHERE:
             bucket += 1
             continue
         for way in range(6):
@@ -60,80 +63,9 @@ def march(  # noqa: PLR0913 - numba takes no structures of arrays
             if time >= times[u] or time > stop:
                 continue
             times[u] = time
-            to = max(bucket, int(min((time - begin) / width, np.float64(_BUCKETS))))
+            to = max(bucket, int(min((time - begin) / width, np.float64(BUCKETS))))
             if bucket_of[u] != to:
-                voxel, after = _put(u, to, heads, bucket_of, voxel, after)
-
-
-@_compiled
-def _put(
-    v: int,
-    bucket: int,
-    heads: NDArray[np.int64],
-    bucket_of: NDArray[np.int32],
-    voxel: NDArray[np.int64],
-    after: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Let a voxel wait in a bucket; returns the slots, of which there are more if need be."""
-    if after[0] == 0:
-        slots = len(after)
-        voxel = np.concatenate((voxel, np.zeros(slots, np.int64)))
-        after = np.concatenate((after, np.arange(slots + 1, 2 * slots + 1)))
-        after[0], after[-1] = slots, 0
-    slot = after[0]
-    after[0] = after[slot]
-    voxel[slot], after[slot], heads[bucket] = v, heads[bucket], slot
-    bucket_of[v] = bucket
-    return voxel, after
-
-
-@_compiled
-def _next(
-    bucket: int,
-    heads: NDArray[np.int64],
-    bucket_of: NDArray[np.int32],
-    voxel: NDArray[np.int64],
-    after: NDArray[np.int64],
-) -> int:
-    """Take a voxel out of a bucket, with those that wait elsewhere by now; -1 if it is empty."""
-    while heads[bucket]:
-        slot = heads[bucket]
-        v = int(voxel[slot])
-        heads[bucket], after[slot], after[0] = after[slot], after[0], slot
-        if bucket_of[v] == bucket:
-            bucket_of[v] = _NOWHERE
-            return v
-    return _NOWHERE
-
-
-@_compiled
-def _sort_late_ones(
-    times: NDArray[np.float64],
-    width: float,
-    heads: NDArray[np.int64],
-    bucket_of: NDArray[np.int32],
-    voxel: NDArray[np.int64],
-    after: NDArray[np.int64],
-) -> float:
-    """Sort the bucket beyond the last into buckets that begin with the earliest there."""
-    begin: float = np.inf
-    slot = heads[_BUCKETS]
-    while slot:
-        if bucket_of[voxel[slot]] == _BUCKETS:
-            begin = min(begin, float(times[voxel[slot]]))
-        slot = after[slot]
-    slot = heads[_BUCKETS]
-    heads[_BUCKETS] = 0
-    while slot:
-        v, follows = voxel[slot], after[slot]
-        if bucket_of[v] == _BUCKETS:
-            to = int(min((times[v] - begin) / width, np.float64(_BUCKETS)))
-            bucket_of[v] = to
-            after[slot], heads[to] = heads[to], slot
-        else:
-            after[slot], after[0] = after[0], slot
-        slot = follows
-    return begin
+                voxel, after = put(u, to, heads, bucket_of, voxel, after)
 
 
 @_compiled

@@ -1,4 +1,4 @@
-"""Loops that carry labels along the cheapest paths, compiled."""
+"""The front that carries labels along the cheapest paths, compiled."""
 
 from __future__ import annotations
 
@@ -8,90 +8,98 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.classical._bucket_kernels import (
+    BUCKETS,
+    NOWHERE,
+    earliest_late,
+    empty_slots,
+    put,
+    sort_late,
+    take,
+)
+
 _compiled = numba.njit(nogil=True, cache=True)
 
 
 @_compiled
-def relaxed(  # noqa: PLR0913 - numba takes no structures of arrays
-    way: int,
-    sweep: int,
+def carried(  # noqa: PLR0913 - numba takes no structures of arrays
+    starts: NDArray[np.int64],
     image: NDArray[np.float32],
     passable: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     steps: NDArray[np.float64],
+    width: float,
     adding: bool,  # noqa: FBT001
-    changed: NDArray[np.int64],
     costs: NDArray[np.float64],
     labels: NDArray[np.int32],
-) -> bool:
-    """One sweep over all voxels, in the order of storage (1) or against it (-1).
+) -> int:
+    """Lower `costs` and `labels` from the starts on; returns how often a voxel passed them on.
 
-    Returns whether anything changed.
-
-    `image` is (C, i, j, k); `passable`, `costs` and `labels`, which are changed, are (i, j, k).
-    `offsets` (neighbours, 3) lead to voxels that the sweep has seen already; `steps` is what
-    `_over` takes. `changed` (i + 2, j + 2), one row wider at each side, has the last sweep that
-    changed each row: of changes before the last sweep, the one before it, which went this way,
-    took notice.
+    `image` is (C, i, j, k); `passable`, `costs` and `labels` are (i, j, k), and `starts` are
+    places in them, flat. `offsets` (neighbours, 3) lead to all neighbours; `steps` is what
+    `_over` takes. Voxels wait in buckets of the `width` of their costs, which is a share of the
+    cost where steps do not add. One whose cost or label is lowered waits again, even if it passed
+    them on before: so the order inside a bucket does not matter.
     """
     planes, rows, columns = costs.shape
-    anything = False
-    # Places in flat arrays, so that next to no neighbour has to be looked for.
     jumps = (offsets[:, 0] * rows + offsets[:, 1]) * columns + offsets[:, 2]
-    fields = (image.reshape(len(image), -1), costs, costs.ravel(), labels.ravel())
-    neighbours = (offsets, jumps, steps)
-    for a in range(planes):
-        i = a if way > 0 else planes - 1 - a
-        for b in range(rows):
-            j = b if way > 0 else rows - 1 - b
-            if changed[i : i + 3, j : j + 3].max() < sweep - 1:
+    fields = (image.reshape(len(image), -1), passable.ravel(), costs.ravel(), labels.ravel())
+    flat = fields[2]
+    heads, bucket_of = np.zeros(BUCKETS + 1, np.int64), np.full(costs.size, np.int32(NOWHERE))
+    voxel, after = empty_slots(4 * len(starts) + 1024)
+    begin = np.inf
+    for v in starts:
+        begin = min(begin, flat[v])
+        voxel, after = put(v, 0, heads, bucket_of, voxel, after)
+    bucket, passed = 0, 0
+    span = width if adding else width * begin
+    while True:
+        if bucket == BUCKETS:
+            if heads[BUCKETS] == 0:
+                return passed
+            begin = earliest_late(flat, heads, bucket_of, voxel, after)
+            span = width if adding else width * begin
+            sort_late(flat, begin, span, heads, bucket_of, voxel, after)
+            bucket = 0
+        v = take(bucket, heads, bucket_of, voxel, after)
+        if v == NOWHERE:
+            bucket += 1
+            continue
+        passed += 1
+        i, j, k = v // (rows * columns), v // columns % rows, v % columns
+        all_there = 0 < i < planes - 1 and 0 < j < rows - 1 and 0 < k < columns - 1
+        for n in range(len(jumps)):
+            if not (all_there or _exists((i, j, k), offsets[n], costs.shape)):
                 continue
-            inner = 0 < i < planes - 1 and 0 < j < rows - 1
-            for c in range(columns):
-                k = c if way > 0 else columns - 1 - c
-                if not passable[i, j, k]:
-                    continue
-                all_there = inner and 0 < k < columns - 1
-                best, label = _best((i, j, k), all_there, fields, neighbours, adding)
-                if best < costs[i, j, k] or label < labels[i, j, k]:
-                    costs[i, j, k], labels[i, j, k] = best, label
-                    changed[i + 1, j + 1] = sweep
-                    anything = True
-    return anything
+            u = v + jumps[n]
+            if _lowered(v, u, steps[n], adding, fields):
+                to = max(bucket, int(min((flat[u] - begin) / span, np.float64(BUCKETS))))
+                if bucket_of[u] != to:
+                    voxel, after = put(u, to, heads, bucket_of, voxel, after)
 
 
 @_compiled
-def _best(
-    voxel: tuple[int, int, int],
-    all_there: bool,  # noqa: FBT001
-    fields: Any,
-    neighbours: Any,
-    adding: bool,  # noqa: FBT001
-) -> tuple[float, int]:
-    """Least cost of a voxel by way of its neighbours, or what it has, and its lowest label."""
-    image, grid, costs, labels = fields
-    offsets, jumps, steps = neighbours
-    i, j, k = voxel
-    planes, rows, columns = grid.shape
-    place = (i * rows + j) * columns + k
-    best, label = costs[place], labels[place]
-    for n in range(len(jumps)):
-        if not all_there:
-            x, y, z = i + offsets[n, 0], j + offsets[n, 1], k + offsets[n, 2]
-            if not (0 <= x < planes and 0 <= y < rows and 0 <= z < columns):
-                continue
-        other = place + jumps[n]
-        there = costs[other]
-        if there >= best:  # every step costs something
-            continue
-        contrast = 0.0
-        for c in range(len(image)):
-            difference = np.float64(image[c, place]) - np.float64(image[c, other])
-            contrast += difference * difference
-        cost = _over(there, contrast, steps[n], adding)
-        if cost < best or (cost == best and labels[other] < label):
-            best, label = cost, labels[other]
-    return best, label
+def _exists(place: tuple[int, ...], offset: NDArray[np.int64], shape: tuple[int, ...]) -> bool:
+    """Whether there is a voxel at so many steps from a place."""
+    i, j, k = place[0] + offset[0], place[1] + offset[1], place[2] + offset[2]
+    return bool(0 <= i < shape[0] and 0 <= j < shape[1] and 0 <= k < shape[2])
+
+
+@_compiled
+def _lowered(v: int, u: int, step: float, adding: bool, fields: Any) -> bool:  # noqa: FBT001
+    """Let a voxel have what its neighbour v can pass on; whether that is better."""
+    image, passable, costs, labels = fields
+    if not passable[u] or costs[u] <= costs[v]:  # every step costs something
+        return False
+    contrast = 0.0
+    for c in range(len(image)):
+        difference = np.float64(image[c, v]) - np.float64(image[c, u])
+        contrast += difference * difference
+    cost = _over(costs[v], contrast, step, adding)
+    if cost < costs[u] or (cost == costs[u] and cost < np.inf and labels[v] < labels[u]):
+        costs[u], labels[u] = cost, labels[v]
+        return True
+    return False
 
 
 @_compiled

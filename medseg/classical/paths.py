@@ -45,6 +45,10 @@ class Toll:
         """What kernels need to know of a step of that squared length in mm²."""
         return squared if self.kind == "length" else math.exp(-self.fading * math.sqrt(squared))
 
+    def least(self, step: float) -> float:
+        """What a step of so many mm adds at least: of "strength", as a share of the cost."""
+        return step if self.kind == "length" else math.expm1(self.fading * step)
+
     def over(self, there: Tensor, contrast: Tensor, step: float) -> Tensor:
         """Cost of paths that go on by a step, over squared contrasts."""
         import torch
@@ -143,21 +147,13 @@ def paths_by_numba(
     from medseg.classical import _path_kernels as kernels
 
     costs, labels, new = state
-    offsets = np.array([o for o in product((-1, 0, 1), repeat=3) if o < (0, 0, 0)])
+    offsets = np.array([o for o in product((-1, 0, 1), repeat=3) if o != (0, 0, 0)])
     squares = ((offsets * np.array(spacing)) ** 2).sum(axis=1)
     steps = np.array([toll.step(float(square)) for square in squares])
-    changed = np.full((costs.shape[0] + 2, costs.shape[1] + 2), -2)
-    changed[1:-1, 1:-1][new.numpy().any(axis=2)] = 0
-    arrays = image.contiguous().numpy(), passable.numpy().view(np.uint8)
-    sweep = quiet = 0
-    while quiet < 2:
-        way = 1 if sweep % 2 == 0 else -1
-        moved = kernels.relaxed(
-            *(way, sweep, *arrays, way * offsets, steps, toll.kind == "length"),
-            *(changed, costs.numpy(), labels.numpy()),
-        )
-        quiet = 0 if moved else quiet + 1
-        sweep += 1
+    starts = np.flatnonzero(new.numpy())
+    arrays = image.contiguous().numpy(), passable.numpy().view(np.uint8), offsets, steps
+    adding, width = toll.kind == "length", toll.least(min(spacing))
+    kernels.carried(starts, *arrays, width, adding, costs.numpy(), labels.numpy())
 
 
 def paths_in_torch(

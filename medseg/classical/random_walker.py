@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # No edge is so strong that nothing at all gets over it: float32 could not solve for what lies
 # behind it.
-_LEAST = 1e-10
+_LEAST = 1e-8
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class RandomWalker(Interactive):
 
     name: ClassVar[str] = "random-walker"
 
-    contrast: float = parameter(100.0, "[0, inf)", usual=(1, 300), log=True, unit="mm²")
+    contrast: float = parameter(20.0, "[0, inf)", usual=(1, 300), log=True, unit="mm²")
     tolerance: float = parameter(1e-3, "[1e-5, 0.1]")
     device: str = "auto"
 
