@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from medseg.networks.config import NetworkConfig
 from medseg.networks.cropping import CroppingConfig
@@ -259,6 +260,40 @@ def test_a_stage_of_the_vnet_adds_what_went_in_before_it_rectifies() -> None:
 def test_a_vnet_takes_more_channels_than_its_first_stage_is_wide() -> None:
     network = built(VNet(features=(2, 4), convolutions=(1, 1)), channels=3)
     assert network(torch.zeros(1, 3, 4, 4, 4)).shape == (1, 2, 4, 4, 4)
+
+
+# Learning
+
+
+def ball(ndim: int, side: int) -> tuple[Tensor, Tensor]:
+    """A noisy image of a ball beside the middle, and the ball."""
+    along = [torch.arange(side) - 0.4 * side] * ndim
+    away = sum(axis.square() for axis in torch.meshgrid(*along, indexing="ij")).sqrt()
+    target = (away < 0.3 * side).long()
+    noise = torch.randn(target.shape, generator=torch.manual_seed(0))
+    return (target + 0.1 * noise)[None, None], target[None]
+
+
+@pytest.mark.parametrize(
+    ("config", "side", "steps"),
+    [
+        (UNet2015(**UNet2015.small(), padding="same"), 32, 80),
+        (UNet3D(features=(8, 16, 32, 64), padding="same"), 16, 60),
+        (VNet(**VNet.small()), 16, 40),
+    ],
+    ids=["unet-2015", "unet-3d", "vnet"],
+)
+def test_a_case_is_learnt_by_heart(config: NetworkConfig, side: int, steps: int) -> None:
+    image, target = ball(config.ndim, side)
+    network = built(config)
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        functional.cross_entropy(network.train()(image), target).backward()
+        optimizer.step()
+    with torch.inference_mode():
+        found = network.eval()(image).argmax(1)
+    assert 2 * float((found & target).sum() / (found + target).sum()) > 0.95
 
 
 @pytest.mark.parametrize(
