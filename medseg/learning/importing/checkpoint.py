@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,13 +71,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     ) as error:
         raise ValueError(
             f"{path} is damaged, or no checkpoint of nnU-Net that can be read safely: "
-            f"{_first_line(error)}"
+            f"{_reason(error)}"
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """What was wrong, without torch's advice to load the file all the same."""
     if isinstance(error, pickle.UnpicklingError):
-        found = [line for line in str(error).splitlines() if "WeightsUnpickler error" in line]
-        return " ".join(found) or "it is no file of torch.save"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        return f"it holds {found[1]}, no number" if found else "it is no file of torch.save"
+    return str(error).partition("\n")[0] or type(error).__name__
