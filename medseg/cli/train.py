@@ -27,6 +27,14 @@ RecipeName = Annotated[
     str | None,
     typer.Option("--recipe", metavar="NAME", help="As a published network was trained."),
 ]
+Start = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="RUN",
+        help="Begin with the weights of another run, or with a file of VGG16's.",
+    ),
+]
 TwoD = Annotated[
     bool, typer.Option("--2d", help="A 2D network, which takes volumes slice by slice.")
 ]
@@ -44,6 +52,7 @@ def train(
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="A plan of `medseg plan`.")
     ] = None,
+    start: Start = "",
     minutes: Annotated[
         float | None,
         typer.Option(metavar="M", help="Wall time of the whole command; 10 by default."),
@@ -80,8 +89,8 @@ def train(
     settings = assignments(parameters)
     followed: Recipe = RECIPES.pick(recipe) if recipe else Recipe("unet", medseg.Training())
     of_plan = planned(settings)
-    budget = {"minutes": minutes, "steps": steps}
-    training = followed.trained_with({**budget, "device": device, **settings})
+    options = {"minutes": minutes, "steps": steps, "start": start, "device": device}
+    training = followed.trained_with({**options, **settings})
     place = Run(run)
     if overwrite:
         place.clear()

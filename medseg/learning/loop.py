@@ -20,6 +20,7 @@ from medseg.io import replace_file
 from medseg.learning.batches import Batch, Batches
 from medseg.learning.budget import Budget
 from medseg.learning.checkpoint import Checkpoint
+from medseg.learning.freezing import freeze
 from medseg.learning.losses import Loss, supervised
 from medseg.learning.model import Model
 from medseg.learning.optimizers import add_penalties
@@ -68,6 +69,8 @@ def run_to_end(
         while (share := budget.share(state.step)) < 1:
             for group in session.optimizer.param_groups:
                 group["lr"] = training.learning_rate * rate(training, share)
+            still = training.frozen if share < training.frozen_until else ()
+            freeze(session.model.network, still)
             losses.append(_step(session, batches, training))
             if share - reported >= 1 / _REPORTS:
                 loss, losses, reported = _mean(losses, state.step), [], share
@@ -134,7 +137,7 @@ def _step(session: Session, batches: _Batches, training: Training) -> Tensor:
 
 def _gradients(session: Session, batch: Batch, training: Training) -> Tensor:
     """Loss, whose gradients are left at the weights; it stays on the device, so nothing waits."""
-    network = session.model.network.train()
+    network = session.model.network
     session.optimizer.zero_grad(set_to_none=True)
     precision = getattr(torch, session.state.precision)
     loss = _forward(network, session.loss, batch, precision)

@@ -48,6 +48,13 @@ class Training:
         empty, where all weigh the same.
     augmentations : tuple of str
         Names in `AUGMENTATIONS`.
+    start : str
+        A run with whose weights it begins, or a file with those of VGG16; `start_from` says
+        what is taken. Empty, they are random.
+    frozen : tuple of str
+        Parts of the network that keep their weights and statistics, by name: encoder.0, heads.
+    frozen_until : float in (0, 1]
+        Share of the budget for which they do; then they learn too.
     validations : int
         How often the validation cases are segmented, the last time at the end.
     precision : str
@@ -83,6 +90,9 @@ class Training:
         "blur",
         "low-resolution",
     )
+    start: str = ""
+    frozen: tuple[str, ...] = ()
+    frozen_until: float = 1.0
     validations: int = 5
     precision: str = "auto"
     seed: int = 0
@@ -107,6 +117,10 @@ class Training:
             raise ValueError(f"seed is 0 to {_HIGHEST_SEED}, got {self.seed}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision is auto, float32 or bfloat16, got {self.precision!r}")
+        if not 0 < self.frozen_until <= 1:
+            raise ValueError(f"frozen_until is a share in (0, 1], got {self.frozen_until}")
+        frozen = (self.frozen,) if isinstance(self.frozen, str) else self.frozen
+        object.__setattr__(self, "frozen", tuple(frozen))
         self._check_optimizer()
         self._check_names()
 

@@ -19,12 +19,15 @@ from medseg.learning import LOSSES, OPTIMIZERS, VOXEL_WEIGHTS
 from medseg.learning.batches import Batches, Weighing, read_cases
 from medseg.learning.budget import Budget
 from medseg.learning.checkpoint import Checkpoint
+from medseg.learning.freezing import freeze
 from medseg.learning.loop import Session, run_to_end
+from medseg.learning.losses import in_mm
 from medseg.learning.memory import memory_errors, require_room_for_patches
 from medseg.learning.model import Model
 from medseg.learning.plan import Plan
 from medseg.learning.run import Run
 from medseg.learning.settings import Training
+from medseg.learning.transfer import start_from
 from medseg.learning.validation import Validation
 from medseg.registry import build
 from medseg.sampling import SAMPLERS
@@ -79,12 +82,15 @@ def train(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(training.seed)
         model = Model.untrained(plan, training.device)
+        freeze(model.network, training.frozen)
         optimizer = OPTIMIZERS[training.optimizer](model.network.parameters(), training)
         state = Checkpoint()
         if run.checkpoint.is_file():
             state = Checkpoint.load(run.checkpoint, model.network, optimizer)
             budget = Budget(training.minutes, training.steps, spent=state.seconds)
             log.info("going on at step %d of %s", state.step, run.folder)
+        elif training.start:
+            start_from(Path(training.start), model.network, plan).save(run.transfer)
         batches = Batches(
             read_cases(
                 dataset.cases, plan, device, run.cache, training.seed, weighing=_weighing(training)
@@ -96,7 +102,7 @@ def train(
             training.seed,
         )
         held_out = Validation(validation.cases if validation else (), plan)
-        loss = LOSSES[training.loss]
+        loss = in_mm(LOSSES[training.loss], tuple(plan.spacing[axis] for axis in plan.axes))
         session = Session(run, model, optimizer, loss, batches, held_out, budget, state)
         with memory_errors():
             run_to_end(session, training, after_validation)

@@ -104,10 +104,26 @@ def _to_border(region: Tensor, known: Tensor | None, spacing: Spacing) -> Tensor
     away = torch.zeros(region.shape, dtype=torch.float64, device=region.device)
     spacing = spacing or (1.0,) * (region.ndim - 1)
     for sample, inside in enumerate(region):
-        sides = inside, ~inside
+        outside, box = ~inside, (slice(None),) * inside.ndim
         if known is not None:
-            sides = inside & known[sample], ~inside & known[sample]
-        if all(bool(side.any()) for side in sides):
-            to_inside, to_outside = (distance_to(side, spacing) for side in sides)
-            away[sample] = torch.where(inside, to_outside, to_inside)
+            inside, outside = inside & known[sample], outside & known[sample]
+        if not (bool(inside.any()) and bool(outside.any())):
+            continue
+        if known is None:
+            box = _box(inside)
+        # On its own side of the border, each is 0.
+        away[sample] = distance_to(inside, spacing)
+        away[sample][box] += distance_to(outside[box], spacing)
     return away
+
+
+def _box(inside: Tensor) -> tuple[slice, ...]:
+    """Box around a region, one voxel wider, in which all its distances to the outside are found.
+
+    What is outside beyond the box has a voxel of the box's rim before it, which is nearer.
+    """
+    ends = [
+        inside.any(dim=tuple(k for k in range(inside.ndim) if k != axis)).nonzero()
+        for axis in range(inside.ndim)
+    ]
+    return tuple(slice(max(int(at[0]) - 1, 0), int(at[-1]) + 2) for at in ends)
