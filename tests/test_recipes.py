@@ -1,10 +1,15 @@
 """Recipes: those there are make sense, and a budget takes the place of theirs."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+import medseg
 from medseg import NETWORKS, Training
 from medseg.learning import RECIPES
 from medseg.learning.recipes import Recipe
+from medseg.learning.schedules import rate
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -45,3 +50,38 @@ def test_deepmedic_is_trained_as_published() -> None:
     assert [share * 35 for share in training.halvings] == pytest.approx([17, 22, 27, 30, 33])
     assert (training.batch, training.learning_rate, training.momentum) == (10, 1e-3, 0.6)
     assert (training.l1, training.l2) == (1e-6, 1e-4)
+
+
+def test_the_first_unet_is_trained_as_published() -> None:
+    training = RECIPES["unet-2015"].training
+    assert (training.batch, training.momentum) == (1, 0.99)
+    assert (training.loss, training.voxel_weights) == ("cross-entropy", "unet-2015")
+    assert "elastic-2015" in training.augmentations
+
+
+def test_the_vnet_is_trained_as_published() -> None:
+    training = RECIPES["vnet"].training
+    assert (training.batch, training.learning_rate, training.momentum) == (2, 1e-4, 0.99)
+    assert training.loss == "squared-dice"
+    rates = [1e-4 * rate(training, step / 30_000) for step in (0, 24_999, 25_000)]
+    assert rates == pytest.approx([1e-4, 1e-4, 1.25e-5])
+
+
+@pytest.mark.parametrize("name", ["unet-2015", "vnet"])
+def test_two_steps_after_a_recipe(name: str, tmp_path: Path, one_thread: None) -> None:
+    recipe, shape = RECIPES[name], {"unet-2015": (24, 20), "vnet": (16, 16, 8)}[name]
+    rng = np.random.default_rng(0)
+    for case in "ab":
+        image = medseg.Image.from_array(
+            rng.normal(size=shape).astype(np.float32), (1.0,) * len(shape)
+        )
+        cells = np.zeros(shape, np.uint8)
+        cells[2:8, 2:12], cells[10:14, 4:9] = 1, 1
+        medseg.write(image, tmp_path / "images" / f"{case}.nii.gz")
+        medseg.write(medseg.Labels(cells, image.grid), tmp_path / "labels" / f"{case}.nii.gz")
+    data = medseg.Dataset.read(tmp_path)
+    small = {f"network.{key}": value for key, value in NETWORKS[recipe.network].small().items()}
+    plan = medseg.make_plan(data, recipe.network, settings={**small, **recipe.plan})
+    two = {"steps": 2, "precision": "float32"}
+    model = medseg.train(data, plan, recipe.trained_with(two), tmp_path / "run")
+    assert model.segment(data.cases[0].image()).grid.shape == data.cases[0].image().grid.shape

@@ -98,6 +98,7 @@ OPTIMIZERS: Registry[Any] = Registry(
         "adamw": ("medseg.learning.optimizers:adamw", "Adam with decoupled weight decay"),
         "adam": ("medseg.learning.optimizers:adam", "Adam"),
         "sgd": ("medseg.learning.optimizers:sgd", "gradient descent with Nesterov's momentum"),
+        "heavy-ball": ("medseg.learning.optimizers:heavy_ball", "gradient descent with momentum"),
         "rmsprop": ("medseg.learning.optimizers:rmsprop", "DeepMedic's, with Nesterov's momentum"),
     },
 )
@@ -126,5 +127,13 @@ RECIPES: Registry[Any] = Registry(
     "recipe",
     {
         "deepmedic": ("medseg.learning.recipes:DEEPMEDIC", "as DeepMedic is trained, 70,000 steps"),
+        "unet-2015": (
+            "medseg.learning.recipes:UNET_2015",
+            "as the first U-Net was trained: gaps weigh more, elastic deformation, 10 hours",
+        ),
+        "vnet": (
+            "medseg.learning.recipes:VNET",
+            "as V-Net was trained: squared Dice, splines, matched histograms, 30,000 steps",
+        ),
     },
 )

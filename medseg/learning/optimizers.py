@@ -89,6 +89,11 @@ def sgd(parameters: Iterable[Tensor], training: Training) -> Optimizer:
     return SGD(parameters, training.learning_rate, momentum, nesterov=momentum > 0)
 
 
+def heavy_ball(parameters: Iterable[Tensor], training: Training) -> Optimizer:
+    """Stochastic gradient descent with plain momentum, which is that of Caffe."""
+    return SGD(parameters, training.learning_rate, training.momentum)
+
+
 def rmsprop(parameters: Iterable[Tensor], training: Training) -> Optimizer:
     """DeepMedic's RMSProp."""
     return DeepMedicRMSProp(parameters, training.learning_rate, training.momentum)

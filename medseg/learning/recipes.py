@@ -65,3 +65,44 @@ DEEPMEDIC = Recipe(
     ),
     {"mirror": (0,)},
 )
+
+# O. Ronneberger et al., doi:10.1007/978-3-319-24574-4_28: one large tile a step, and 10 hours on a
+# GPU. The paper names no learning rate.
+UNET_2015 = Recipe(
+    "unet-2015",
+    Training(
+        minutes=600,
+        batch=1,
+        optimizer="heavy-ball",
+        learning_rate=1e-3,
+        momentum=0.99,
+        longest_gradient=0,
+        warm_up=0,
+        schedule="constant",
+        loss="cross-entropy",
+        sampler="uniform",
+        voxel_weights="unet-2015",
+        augmentations=("rotation", "elastic-2015", "brightness", "contrast"),
+    ),
+)
+
+# F. Milletari et al., doi:10.1109/3DV.2016.79, and the weight decay of the authors' code. After
+# 25,000 of 30,000 steps they take a tenth of the rate, here an eighth: three halvings at once.
+VNET = Recipe(
+    "vnet",
+    Training(
+        steps=30_000,
+        batch=2,
+        optimizer="heavy-ball",
+        learning_rate=1e-4,
+        momentum=0.99,
+        l2=2.5e-4,
+        longest_gradient=0,
+        warm_up=0,
+        schedule="halving",
+        halvings=(25 / 30,) * 3,
+        loss="squared-dice",
+        sampler="uniform",
+        augmentations=("b-spline", "histogram-matching"),
+    ),
+)
