@@ -6,12 +6,13 @@ import torch
 
 from medseg import Grid, Image, Labels, method
 from medseg.classical import METHODS
-from medseg.classical.edges import edge_map
-from medseg.classical.level_set import BandSurface, Forces, Surface, TensorSurface
+from medseg.classical.edges import edge_map, steepest
+from medseg.classical.forces import Forces, Ground, fixed
+from medseg.classical.level_set import BandSurface, Surface, TensorSurface
 from medseg.smoothing import gaussian
 
 NAMES = ["chan-vese", "geodesic-contour", "threshold-level-set"]
-KINDS = [BandSurface, TensorSurface]
+KINDS: list[type[BandSurface] | type[TensorSurface]] = [BandSurface, TensorSurface]
 BALLS = [((80, 80), (1.0, 1.0), 30.3), ((90, 50), (1.0, 2.0), 30.3)]
 BALLS += [((44, 42, 46), (1.0, 1.0, 1.0), 17.3), ((50, 26, 18), (1.0, 2.0, 3.0), 20.3)]
 
@@ -46,16 +47,27 @@ def radius_of(surface: Surface, spacing: tuple[float, ...]) -> float:
     return float((size / np.pi) ** 0.5 if len(spacing) == 2 else (size * 3 / 4 / np.pi) ** (1 / 3))
 
 
-def everywhere(shape: tuple[int, ...], value: float = 0.0) -> torch.Tensor:
-    return torch.full(shape, value, dtype=torch.float32)
+def around(
+    inside: torch.Tensor | np.ndarray,
+    spacing: tuple[float, ...],
+    kind: type[BandSurface] | type[TensorSurface] = BandSurface,
+    allowed: torch.Tensor | None = None,
+) -> BandSurface | TensorSurface:
+    inside = torch.as_tensor(inside)
+    everywhere = torch.ones_like(inside)
+    ground = Ground.of({1: inside}, everywhere if allowed is None else allowed)
+    return kind(1, ground, spacing)
+
+
+def even(shape: tuple[int, ...], speed: float = 0.0, curvature: float = 0.0) -> Forces:
+    return Forces(fixed(torch.full(shape, speed)), abs(speed), curvature)
 
 
 def run(surface: Surface, forces: Forces, spacing: tuple[float, ...], time: float) -> float:
     """Move for at least `time`, and say how long it was."""
-    allowed = torch.ones(surface.phi.shape, dtype=torch.bool)
     step, gone = forces.time_step(spacing), 0.0
     while gone < time:
-        surface.step(forces, step, allowed)
+        surface.step(forces, step)
         gone += step
     return gone
 
@@ -67,10 +79,9 @@ def run(surface: Surface, forces: Forces, spacing: tuple[float, ...], time: floa
 def test_curvature_shrinks_a_ball_at_the_known_rate(
     shape: tuple[int, ...], spacing: tuple[float, ...], radius: float
 ) -> None:
-    surface = BandSurface(torch.from_numpy(away_from_middle(shape, spacing) < radius), spacing)
+    surface = around(away_from_middle(shape, spacing) < radius, spacing)
     bends = len(shape) - 1  # 1 / radius along each direction in the surface
-    forces = Forces(everywhere(shape), 0.0, curvature=1.0)
-    time = run(surface, forces, spacing, radius**2 / 4 / bends)
+    time = run(surface, even(shape, curvature=1.0), spacing, radius**2 / 4 / bends)
     assert radius_of(surface, spacing) == pytest.approx(
         (radius**2 - 2 * bends * time) ** 0.5, rel=0.03
     )
@@ -81,9 +92,9 @@ def test_curvature_shrinks_a_ball_at_the_known_rate(
 def test_an_even_speed_moves_a_ball_by_as_many_mm(
     shape: tuple[int, ...], spacing: tuple[float, ...], radius: float, speed: float
 ) -> None:
-    surface = BandSurface(torch.from_numpy(away_from_middle(shape, spacing) < radius / 2), spacing)
+    surface = around(away_from_middle(shape, spacing) < radius / 2, spacing)
     before = radius_of(surface, spacing)
-    time = run(surface, Forces(everywhere(shape, speed), 1.0), spacing, radius / 5)
+    time = run(surface, even(shape, speed), spacing, radius / 5)
     assert radius_of(surface, spacing) - before == pytest.approx(
         speed * time, abs=max(0.5, max(spacing) / 3)
     )
@@ -95,7 +106,7 @@ def test_a_contour_without_forces_stays(
 ) -> None:
     inside = torch.from_numpy(away_from_middle(shape, spacing) < radius)
     for kind in KINDS:
-        surface = kind(inside, spacing)
+        surface = around(inside, spacing, kind)
         for _ in range(30):
             surface._renew()
         assert torch.equal(surface.phi < 0, inside)
@@ -106,7 +117,7 @@ def test_phi_is_the_distance_in_mm_near_the_contour(
     shape: tuple[int, ...], spacing: tuple[float, ...], radius: float
 ) -> None:
     away = away_from_middle(shape, spacing) - radius
-    surface = BandSurface(torch.from_numpy(away < 0), spacing)
+    surface = around(away < 0, spacing)
     near = surface.phi.abs() < min(spacing)
     assert float((surface.phi - torch.from_numpy(away)).abs()[near].max()) < max(spacing)
 
@@ -126,22 +137,30 @@ def test_torch_gives_what_the_band_gives(shape: tuple[int, ...], device: str) ->
     allowed = torch.ones(shape, dtype=torch.bool)
     allowed[: shape[0] // 4] = False
     inside &= allowed
-    forces = Forces(field[0].clamp(-1, 1), 1.0, 0.5, edge_map(field, 1.0, 1.0, spacing), 1.0)
-    there = Forces(forces.speed.to(device), 1.0, 0.5, forces.edges.to(device), 1.0)  # type: ignore[union-attr]
-    band, tensor = BandSurface(inside, spacing), TensorSurface(inside.to(device), spacing)
+    edges = edge_map(field, 1.0, 1.0, spacing)
+    weights = (1.0, 0.5, edges, 1.0, steepest(edges, spacing))
+    forces = Forces(fixed(field[0].clamp(-1, 1)), *weights)
+    there = Forces(
+        fixed(field[0].clamp(-1, 1).to(device)), *weights[:2], edges.to(device), *weights[3:]
+    )
+    band = around(inside, spacing, BandSurface, allowed)
+    tensor = around(inside.to(device), spacing, TensorSurface, allowed.to(device))
     for _ in range(15):
-        band.step(forces, forces.time_step(spacing), allowed)
-        tensor.step(there, forces.time_step(spacing), allowed.to(device))
+        turned = band.step(forces, forces.time_step(spacing)).sort().values
+        torch.testing.assert_close(
+            tensor.step(there, forces.time_step(spacing)).cpu(), turned, rtol=0, atol=0
+        )
         torch.testing.assert_close(tensor.phi.cpu(), band.phi, rtol=0, atol=1e-6)
     assert (band.phi < 0).any()
+    assert tensor.faces() == band.faces()
 
 
 def test_a_contour_that_is_gone_stays_gone() -> None:
     inside = torch.zeros((9, 9), dtype=torch.bool)
     inside[4, 4] = True
     for kind in KINDS:
-        surface = kind(inside, (1.0, 1.0))
-        run(surface, Forces(everywhere((9, 9), -1.0), 1.0), (1.0, 1.0), 20)
+        surface = around(inside, (1.0, 1.0), kind)
+        run(surface, even((9, 9), -1.0), (1.0, 1.0), 20)
         assert not (surface.phi < 0).any()
 
 

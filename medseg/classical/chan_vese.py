@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from medseg.classical.deforming import Deforming, Look, Start
-from medseg.classical.level_set import Forces, relaxed
+from medseg.classical.forces import Forces, Speed
+from medseg.classical.level_set import relaxed
 from medseg.parameter import parameter
 
 if TYPE_CHECKING:
@@ -66,24 +67,60 @@ class ChanVese(Deforming):
     ) -> Iterator[Look]:
         """States of a (C, ...) tensor, each as a function that gives its labels."""
         start = Start.of(seeds, mask, spacing, self.radius, "chan-vese")
-        values = image.double()
+        means = _Means(image.flatten(1), start)
 
-        def forces(label: int, phi: Tensor, allowed: Tensor) -> Forces:
-            inside = phi < 0
-            return Forces(self._speed(values, inside, allowed & ~inside), 1.0, self.curvature)
+        def forces(label: int, turned: Tensor) -> Forces:
+            means.turn(label, turned)
+            return Forces(self._speed(means, label), 1.0, self.curvature)
 
         yield from relaxed(start, forces, spacing, self.iterations, self.tolerance)
 
-    def _speed(self, values: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
+    def _speed(self, means: _Means, label: int) -> Speed:
         """How much nearer values are to the mean inside than to the other one, in [-1, 1]."""
         import torch
 
-        cost, scale = torch.zeros_like(values[0]), 0.0
-        if not inside.any() or not outside.any():
-            return cost.float()
-        for channel in values:
-            within, beyond = (float(channel[side].mean()) for side in (inside, outside))
-            cost += self.weight_outside * (channel - beyond) ** 2
-            cost -= self.weight_inside * (channel - within) ** 2
-            scale += (within - beyond) ** 2
-        return (cost / scale).clamp_(-1, 1).float() if scale else torch.zeros_like(cost).float()
+        within, beyond = means.of(label)
+        scale = float((within - beyond).square().sum())
+
+        def speed(places: Tensor | slice) -> Tensor:
+            values = means.values[:, places].double()
+            if not scale:
+                return torch.zeros_like(values[0])
+            cost = self.weight_outside * (values - beyond[:, None]).square_().sum(0)
+            cost -= self.weight_inside * (values - within[:, None]).square_().sum(0)
+            return (cost / scale).clamp_(-1, 1)
+
+        return speed
+
+
+class _Means:
+    """Mean values inside each contour and outside all of them, kept up while contours move."""
+
+    def __init__(self, values: Tensor, start: Start) -> None:
+        import torch
+
+        self.values = values
+        allowed = start.allowed.flatten()
+        self._inside = {label: torch.zeros_like(allowed) for label in start.regions}
+        self._sums = dict.fromkeys(start.regions, values.new_zeros(len(values)).double())
+        self._counts = dict.fromkeys(start.regions, 0)
+        self._sum, self._count = values[:, allowed].double().sum(1), int(allowed.sum())
+
+    def turn(self, label: int, places: Tensor) -> None:
+        """Take places into the contour of a label, or out of it if they are inside."""
+        inside = self._inside[label]
+        inside[places] = ~inside[places]
+        signs = 2 * inside[places].long() - 1
+        self._sums[label] = self._sums[label] + (signs * self.values[:, places].double()).sum(1)
+        self._counts[label] += int(signs.sum())
+
+    def of(self, label: int) -> tuple[Tensor, Tensor]:
+        """Mean of each channel inside the contour of a label, and outside all of them.
+
+        They are equal where either is empty.
+        """
+        outside = self._sum - sum(self._sums.values())
+        count = self._count - sum(self._counts.values())
+        if not self._counts[label] or not count:
+            return outside, outside
+        return self._sums[label] / self._counts[label], outside / count

@@ -84,3 +84,11 @@ def differences(values: Tensor, axis: int) -> Tensor:
 def balloon_speed(edges: Tensor, balloon: str) -> Tensor:
     """Speed outwards of a contour that grows, shrinks or does neither, slowed by edges."""
     return edges * {"grow": 1.0, "shrink": -1.0, "none": 0.0}[balloon]
+
+
+def steepest(edges: Tensor, spacing: tuple[float, ...]) -> float:
+    """Largest sum over axes of the slope of a map, 1/mm, over the spacing."""
+    import torch
+
+    along = slopes(edges).abs_().movedim(0, -1)
+    return float((along @ torch.tensor(spacing, device=edges.device) ** -2).max())

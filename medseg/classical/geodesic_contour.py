@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from medseg.classical.deforming import Deforming, Look, Start
-from medseg.classical.edges import balloon_speed, edge_map
-from medseg.classical.level_set import Forces, relaxed
+from medseg.classical.edges import balloon_speed, edge_map, steepest
+from medseg.classical.forces import Forces, fixed
+from medseg.classical.level_set import relaxed
 from medseg.parameter import parameter
 
 if TYPE_CHECKING:
@@ -73,10 +74,9 @@ class GeodesicContour(Deforming):
         start = Start.of(seeds, mask, spacing, self.radius, "geodesic-contour")
         edges = edge_map(image, self.scale, self.contrast, spacing, mask)
         given = Forces(
-            balloon_speed(edges, self.balloon), 1.0, self.curvature, edges, self.advection
+            fixed(balloon_speed(edges, self.balloon)),
+            *(1.0, self.curvature, edges, self.advection, steepest(edges, spacing)),
         )
-
-        def forces(label: int, phi: Tensor, allowed: Tensor) -> Forces:
-            return given
-
-        yield from relaxed(start, forces, spacing, self.iterations, self.tolerance)
+        yield from relaxed(
+            start, lambda label, turned: given, spacing, self.iterations, self.tolerance
+        )

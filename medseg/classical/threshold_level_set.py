@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from medseg.classical.deforming import Deforming, Look, Start
 from medseg.classical.demands import one_channel
-from medseg.classical.level_set import Forces, relaxed
+from medseg.classical.forces import Forces, fixed
+from medseg.classical.level_set import relaxed
 from medseg.parameter import INTENSITY, parameter
 
 if TYPE_CHECKING:
@@ -78,14 +79,12 @@ class ThresholdLevelSet(Deforming):
         start = Start.of(seeds, mask, spacing, self.radius, "threshold-level-set")
         values = one_channel(image, "threshold-level-set")
         given = {
-            label: Forces(self._speed(values, inside), 1.0, self.curvature)
+            label: Forces(fixed(self._speed(values, inside)), 1.0, self.curvature)
             for label, inside in start.regions.items()
         }
-
-        def forces(label: int, phi: Tensor, allowed: Tensor) -> Forces:
-            return given[label]
-
-        yield from relaxed(start, forces, spacing, self.iterations, self.tolerance)
+        yield from relaxed(
+            start, lambda label, turned: given[label], spacing, self.iterations, self.tolerance
+        )
 
     def _speed(self, values: Tensor, inside: Tensor) -> Tensor:
         """1 in the middle of the interval, 0 at its ends, -1 as far outside."""
