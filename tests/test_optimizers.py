@@ -70,7 +70,6 @@ def test_penalties_shrink_weights(data: Dataset, tmp_path: Path) -> None:
 
 
 def test_gradients_are_shortened_only_to_a_length_over_0(data: Dataset, tmp_path: Path) -> None:
-    moved = []
     for name, fields in {
         "still": {"learning_rate": 1e-30},
         "free": {"longest_gradient": 0.0},
@@ -79,8 +78,10 @@ def test_gradients_are_shortened_only_to_a_length_over_0(data: Dataset, tmp_path
         training = ball_training(optimizer="sgd", steps=1, **fields)
         train(data, ball_plan(), training, tmp_path / name)
     still, free, short = (last_weights(tmp_path / name) for name in ("still", "free", "short"))
-    for weights in (free, short):
-        moved.append(max(float((weights[key] - still[key]).abs().max()) for key in still))
+    moved = [
+        max(float((weights[key] - still[key]).abs().max()) for key in still)
+        for weights in (free, short)
+    ]
     assert moved[0] > 1e-3
     assert moved[1] < 1e-6
 

@@ -218,9 +218,12 @@ class Model:
         """Sides of the tiles of a network with a margin: legal ones, of which few suffice."""
         network, axes = self.plan.network, self.plan.axes
         largest = network.fitted(network.tile(tuple(self.plan.patch[axis] for axis in axes)))
-        # As many tiles as that takes, and none of them longer than it must be.
-        sides = zip((shape[axis] for axis in axes), largest, strict=True)
-        needed = tuple(-(-n // -(-n // side)) for n, side in sides)
+        needed = []
+        for n, side, period in zip((shape[k] for k in axes), largest, network.period, strict=True):
+            # As many tiles as those take, on multiples of the period.
+            count = max(-(-(n - side) // max(side // period * period, 1)), 0) + 1
+            blocks = -(-n // (count * period))
+            needed.append(min(n if count == 1 else blocks * period, side))
         return self._in_volume(network.fitted(tuple(map(max, needed, network.period))), 1)
 
     def _in_volume(self, sides: tuple[int, ...], rest: int) -> tuple[int, ...]:
