@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from medseg.evaluation import DEFAULT_METRICS, Rules, Scores, evaluate, evaluate_cases
     from medseg.filters import FILTERS
     from medseg.io import read_image, read_labels, write
+    from medseg.learning import RECIPES
     from medseg.learning.model import Model
     from medseg.learning.plan import Plan
     from medseg.learning.planning import make_plan
@@ -49,6 +50,7 @@ _HOME = {
     "read_image": "medseg.io",
     "read_labels": "medseg.io",
     "write": "medseg.io",
+    "RECIPES": "medseg.learning",
     "Model": "medseg.learning.model",
     "Plan": "medseg.learning.plan",
     "make_plan": "medseg.learning.planning",
@@ -91,6 +93,7 @@ __all__ = [
     "METHODS",
     "METRICS",
     "NETWORKS",
+    "RECIPES",
     "Case",
     "Chain",
     "Comparison",
