@@ -24,7 +24,7 @@ FLOORS = [  # from the ground up; parts of one floor do not see each other
         "crf",
     },
     {"classical", "networks", "metrics", "dataset"},
-    {"learning", "evaluation", "chain"},
+    {"learning", "evaluation", "chain", "interaction"},
     {"demo", "info", "report", "comparison", "tuning"},
     {"cli"},
 ]

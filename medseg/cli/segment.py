@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medseg.cli.clicking import clicked, require_alone
 from medseg.cli.options import (
     Cleanups,
     Device,
@@ -91,6 +92,15 @@ def segment(
             "world, before any clean-up.",
         ),
     ] = None,
+    simulate_clicks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH|reference",
+            help="Play a user who clicks in the middle of the largest error, and print the Dice "
+            "after each click: an annotation, a folder of them, or the word reference.",
+        ),
+    ] = None,
+    clicks: Annotated[int, typer.Option("--clicks", "-n", min=1, help="Of that user.")] = 10,
     preview: Preview = False,
     parameters: Settings = None,
     cleanups: Cleanups = None,
@@ -117,30 +127,31 @@ def segment(
 
     if background_seed is not None and seeds is None:
         raise ValueError("--background-seed says what a label among the seeds means; give --seeds")
-    clicks = [Click.parse(text) for text in seed or []]
-    if clicks and seeds is not None:
+    known_places = [Click.parse(text) for text in seed or []]
+    if known_places and seeds is not None:
         raise ValueError("seeds are given by --seed or by --seeds, not by both")
     chain = chain_called(method, device, assignments(parameters))
     chain = replace(chain, cleanups=(*chain.cleanups, *cleanups_of(cleanups, device)))
     channels = _channels_of(chain.method)
     cases = find_cases(inputs, channels, series=series)
-    if len(cases) > 1 and not all(click.in_mm for click in clicks):
+    if len(cases) > 1 and not all(click.in_mm for click in known_places):
         raise ValueError(f"--seed of {len(cases)} cases is in mm, which they share; or use --seeds")
     _require_contour(chain, contour, len(cases), overwrite=overwrite)
-    helped = seeds == Path(_REFERENCE)
-    for path, what in ((None if helped else seeds, "--seeds"), (mask, "--mask")):
+    require_alone(simulate_clicks, {"--seeds": seeds, "--seed": seed})
+    options = {"--seeds": seeds, "--mask": mask, "--simulate-clicks": simulate_clicks}
+    for what, path in options.items():
         _require_one_each(path, len(cases), what)
-    if helped and background_seed is not None:
-        raise ValueError("seeds made of the annotations mark their background; leave out the label")
-    if helped:
-        log.warning("the seeds are made of the annotations, so scores will be those with that help")
+    _say_who_helps(seeds, background_seed)
 
     def work(case: Case, path: Path) -> None:
         inside = case.mask() if mask is None else read_labels(_of_case(mask, case))
         known = _known(case, seeds, background_seed, inside)
         image = case.image(channels, nan)
-        if clicks:
-            known = seeds_at(clicks, image.grid)
+        if known_places:
+            known = seeds_at(known_places, image.grid)
+        if simulate_clicks is not None:
+            reference = _reference(case, simulate_clicks)
+            known = clicked(chain, case.name, image, reference, inside, clicks)
         labels = chain.segment(image, known, inside)
         _write_contour(chain, image, known, inside, contour)
         if preview:
@@ -197,7 +208,7 @@ def _channels_of(segmenter: Segmenter) -> int | None:
 
 
 def _require_one_each(path: Path | None, cases: int, what: str) -> None:
-    if path is None or path.is_dir():
+    if path is None or path.is_dir() or (what != "--mask" and path == Path(_REFERENCE)):
         return
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
@@ -232,6 +243,14 @@ def _write_contour(
     write_contour(method.contours(image, seeds, mask), path)
 
 
+def _say_who_helps(seeds: Path | None, background: int | None) -> None:
+    if seeds != Path(_REFERENCE):
+        return
+    if background is not None:
+        raise ValueError("seeds made of the annotations mark their background; leave out the label")
+    log.warning("the seeds are made of the annotations, so scores will be those with that help")
+
+
 def _of_case(path: Path, case: Case) -> Path:
     from medseg.io import READERS
 
@@ -241,6 +260,12 @@ def _of_case(path: Path, case: Case) -> Path:
         if (file := path / f"{case.name}{suffix}").exists():
             return file
     raise FileNotFoundError(f"{path} holds nothing for case {case.name}, expected {file}")
+
+
+def _reference(case: Case, path: Path) -> Labels:
+    from medseg.io import read_labels
+
+    return case.labels() if path == Path(_REFERENCE) else read_labels(_of_case(path, case))
 
 
 def _known(

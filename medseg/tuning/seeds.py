@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from medseg.distance import distance_to
+from medseg.distance import deepest, distance_to
 from medseg.segmenter import canonical, in_place_of
 from medseg.volume import BACKGROUND, Image, Labels, reorient, require_match
 
@@ -46,14 +45,6 @@ def seeds_of(reference: Labels, mask: Labels | None = None) -> Labels:
     away[~inside] = 0
     seeds[(away > 0) & (away >= away.max() / 2)] = _OUTSIDE
     for label in present:
-        seeds[_deepest((labels == label) & inside, spacing)] = label
+        seeds[deepest((labels == label) & inside, spacing)[0]] = label
     image = Image(np.zeros((1, *reference.grid.shape), np.float32), reference.grid)
     return in_place_of(seeds, image, reference.names)
-
-
-def _deepest(structure: NDArray[np.bool_], spacing: tuple[float, ...]) -> tuple[np.intp, ...]:
-    """Index of the voxel of a structure that is farthest from what is not of it."""
-    # What fills the volume has no outside but what lies beyond the border.
-    beyond = np.pad(~structure, 1, constant_values=True)
-    depth = distance_to(beyond, spacing)[(slice(1, -1),) * structure.ndim]
-    return np.unravel_index(int(depth.argmax()), structure.shape)
