@@ -22,7 +22,9 @@ _NOISE = 3.0
 _COARSEST = 4
 # How often neighbours are averaged, at each level and at the coarsest one, and how much of the
 # way to their mean a vector goes.
-_SWEEPS, _FIRST_SWEEPS, _BOLDNESS = 20, 100, 0.8
+_SWEEPS, _FIRST_SWEEPS, _BOLDNESS = 8, 50, 0.8
+# How often what is left to do is done from coarse to fine too.
+_CORRECTIONS = 2
 
 
 @dataclass(frozen=True)
@@ -119,16 +121,24 @@ def gradient_vector_flow(slope: Tensor, diffusion: float, spacing: tuple[float, 
     7(3):359-369, 1998. doi:10.1109/83.661186
     """
     weight = slope.square().sum(dim=0, keepdim=True)
-    levels = [(weight, weight * slope, spacing)]
-    while axes := _axes_to_halve(*levels[-1][1:]):
-        weight, pull, steps = levels[-1]
-        coarser = tuple(2 * step if axis in axes else step for axis, step in enumerate(steps))
-        levels.append((_halved(weight, axes), _halved(pull, axes), coarser))
-    weight, pull, steps = levels.pop()
-    flow = _averaged(pull * 0, weight, pull, diffusion, steps, _FIRST_SWEEPS)
-    for weight, pull, steps in reversed(levels):
-        flow = _averaged(_enlarged(flow, pull.shape), weight, pull, diffusion, steps, _SWEEPS)
+    pull = weight * slope
+    flow = _from_coarse_to_fine(weight, pull, diffusion, spacing)
+    for _ in range(_CORRECTIONS):
+        neighbours, total = _around(flow, weight, diffusion, spacing)
+        flow += _from_coarse_to_fine(weight, pull + neighbours - total * flow, diffusion, spacing)
     return flow
+
+
+def _from_coarse_to_fine(
+    weight: Tensor, pull: Tensor, diffusion: float, spacing: tuple[float, ...]
+) -> Tensor:
+    """About the flow of a pull, (axes, ...), by sweeps over ever finer images of it."""
+    axes = _axes_to_halve(pull, spacing)
+    if not axes:
+        return _averaged(pull * 0, weight, pull, diffusion, spacing, _FIRST_SWEEPS)
+    coarser = tuple(2 * step if axis in axes else step for axis, step in enumerate(spacing))
+    start = _from_coarse_to_fine(_halved(weight, axes), _halved(pull, axes), diffusion, coarser)
+    return _averaged(_enlarged(start, pull.shape), weight, pull, diffusion, spacing, _SWEEPS)
 
 
 def _axes_to_halve(pull: Tensor, spacing: tuple[float, ...]) -> list[int]:
@@ -171,22 +181,28 @@ def _averaged(
     sweeps: int,
 ) -> Tensor:
     """Draw each vector to the mean of its neighbours and to its pull, some times (Jacobi)."""
-    shares = [diffusion / step**2 for step in spacing]
-    total = weight.clone()
-    for axis, share in enumerate(shares, start=1):
-        for begin in (0, 1):
-            total.narrow(axis, begin, weight.shape[axis] - 1).add_(share)
-    # An image of a single voxel has no neighbours, and may have no pull.
-    total = total.where(total > 0, 1)
     for _ in range(sweeps):
-        found = pull.clone()
-        for axis, share in enumerate(shares, start=1):
-            size = flow.shape[axis] - 1
-            for begin in (0, 1):
-                beside = flow.narrow(axis, 1 - begin, size)
-                found.narrow(axis, begin, size).add_(beside, alpha=share)
-        flow = flow.lerp(found.div_(total), _BOLDNESS)
+        neighbours, total = _around(flow, weight, diffusion, spacing)
+        # An image of a single voxel has no neighbours, and may have no pull.
+        total = total.where(total > 0, 1)
+        flow = flow.lerp(neighbours.add_(pull).div_(total), _BOLDNESS)
     return flow
+
+
+def _around(
+    flow: Tensor, weight: Tensor, diffusion: float, spacing: tuple[float, ...]
+) -> tuple[Tensor, Tensor]:
+    """Weighted sums of the neighbours' vectors, and of all weights at a voxel."""
+    import torch
+
+    neighbours, total = torch.zeros_like(flow), weight.clone()
+    for axis, step in enumerate(spacing, start=1):
+        share, size = diffusion / step**2, flow.shape[axis] - 1
+        for begin in (0, 1):
+            beside = flow.narrow(axis, 1 - begin, size)
+            neighbours.narrow(axis, begin, size).add_(beside, alpha=share)
+            total.narrow(axis, begin, size).add_(share)
+    return neighbours, total
 
 
 def _halved(values: Tensor, axes: list[int]) -> Tensor:

@@ -67,7 +67,8 @@ class Snake(Deforming):
     distance : float
         Between neighbouring points, mm.
     radius : float
-        The contour starts around balls of so many mm around the seeds; 0 takes the seeds alone.
+        The contour starts around balls of so many mm around the seeds. With 0 it starts around
+        the seeds alone; elasticity then draws a few voxels together to nothing.
     iterations : int
         Steps at most; forces move the contour by half a voxel in each at most.
     tolerance : float
@@ -87,10 +88,10 @@ class Snake(Deforming):
     4(2):73-91, 2000. doi:10.1016/S1361-8415(00)00008-6
     """
 
-    elasticity: float = parameter(0.2, "[0, inf)", usual=(0.02, 5), log=True, unit="mm")
+    elasticity: float = parameter(0.5, "[0, inf)", usual=(0.02, 5), log=True, unit="mm")
     stiffness: float = parameter(0.1, "[0, inf)", usual=(0.01, 10), log=True, unit="mm³")
     region: float = parameter(1.0, "[0, inf)", usual=(0, 2))
-    edge: float = parameter(0.5, "[0, inf)", usual=(0, 2))
+    edge: float = parameter(0.2, "[0, inf)", usual=(0, 2))
     line: float = parameter(0.0, usual=(-1, 1))
     balloon: float = parameter(0.0, usual=(-1, 1))
     reach: Reach = "gvf"
@@ -98,7 +99,7 @@ class Snake(Deforming):
     contrast: float = parameter(1.0, "(0, inf)", usual=(0.2, 5), log=True, unit="root mean squares")
     diffusion: float = parameter(0.02, "(0, inf)", usual=(0.002, 0.5), log=True, unit="mm²")
     distance: float = parameter(1.0, "(0, inf)", usual=(0.5, 4), log=True, unit="mm")
-    radius: float = parameter(0.0, "[0, inf)", unit="mm")
+    radius: float = parameter(2.0, "[0, inf)", unit="mm")
     iterations: int = parameter(1000, "[1, inf)")
     tolerance: float = parameter(0.01, "[0, inf)", unit="mm")
     device: str = "auto"
