@@ -30,7 +30,7 @@ class Training:
     weight_decay : float
         Of adamw alone; the others have `l1` and `l2`.
     momentum : float in [0, 1)
-        Of sgd and rmsprop.
+        Of sgd, heavy-ball and rmsprop.
     l1, l2 : float
         Added to the loss, times the sum of absolute and of squared weights of convolutions.
     longest_gradient : float
