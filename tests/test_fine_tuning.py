@@ -173,8 +173,8 @@ def test_the_command_begins_with_another_run(
 
 
 def test_fine_tuning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = draw_cohort(tmp_path / "data", cases=6, shape=(16, 16, 8))
-    other = draw_cohort(tmp_path / "other", cases=2, seed=5, shape=(16, 16, 8))
+    data = draw_cohort(tmp_path / "data", cases=5, shape=(8, 8, 8))
+    other = draw_cohort(tmp_path / "other", cases=2, seed=5, shape=(8, 8, 8))
     pipeline("fine_tuning.py").main(data, other, tmp_path / "runs", cases=2, steps=2)
     lines = capsys.readouterr().out.splitlines()
     assert [line[:12] for line in lines] == ["from scratch", "fine-tuned  ", "fine-tuned, "]
