@@ -95,8 +95,7 @@ def test_gradients_reach_every_parameter_that_is_trained(config: NetworkConfig) 
         for parameter in network.parameters():
             if not parameter.any():  # behind a layer that begins as 0 there are no gradients
                 parameter.normal_(std=0.1)
-    size = tuple(n + m for n, m in zip(config.smallest, config.multiple, strict=True))
-    output = network(input_for(config, size, samples=2))
+    output = network(input_for(config, config.smallest, samples=2))
     levels = output if isinstance(output, list) else [output]
     sum(functional.cross_entropy(y, y.argmin(1)) for y in levels).backward()
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -111,7 +110,7 @@ def test_weights_make_it_the_same_again(config: NetworkConfig) -> None:
     first = built(config).eval()
     second = config.build(CHANNELS, CLASSES).eval()
     second.load_state_dict(first.state_dict())
-    images = input_for(config, (9, 8, 7)[: config.ndim])
+    images = input_for(config, config.smallest)
     with torch.inference_mode():
         assert torch.equal(first(images), second(images))
 
