@@ -13,6 +13,7 @@ from medseg.networks.cropping import CroppingConfig
 from medseg.networks.unet_3d import UNet3D
 from medseg.networks.unet_2015 import UNet2015
 from medseg.networks.vnet import VNet
+from medseg.tiling import sweep
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NARROW = {
@@ -220,6 +221,17 @@ def test_tiles_give_what_one_pass_gives_if_they_start_on_multiples_of_16(
         once, stitched = network(image), tiled(network, image, tile, step)
     assert once.std() > 0.01
     assert torch.allclose(stitched, once[..., :side, :side], atol=1e-5) == agrees
+
+
+def test_the_tiler_gives_what_one_pass_over_the_mirrored_image_gives() -> None:
+    config = UNet2015(features=(4, 4, 8, 8, 16))
+    network = built(config)
+    image = torch.randn(1, 116, 132, generator=torch.manual_seed(1))
+    tiles = {"margin": config.margin, "period": config.period, "overlap": 0.0}
+    with torch.inference_mode():
+        slabs = [slab.logits() for slab in sweep(network, image, (52, 36), 2, **tiles)]
+        once = network(functional.pad(image[None], (92,) * 4, mode="reflect"))
+    torch.testing.assert_close(torch.cat(slabs, dim=1)[None], once, atol=1e-5, rtol=0)
 
 
 # Parts
