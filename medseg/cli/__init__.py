@@ -18,6 +18,7 @@ from medseg.cli.compare import compare
 from medseg.cli.convert import convert
 from medseg.cli.demo import demo
 from medseg.cli.evaluate import evaluate
+from medseg.cli.export import export
 from medseg.cli.import_nnunet import import_nnunet
 from medseg.cli.info import info
 from medseg.cli.methods import methods
@@ -45,6 +46,7 @@ _COMMANDS = (
     train,
     predict,
     import_nnunet,
+    export,
     evaluate,
     compare,
 )

@@ -197,9 +197,7 @@ class Model:
             tile,
             len(self.plan.labels),
             overlap=0.0 if exact else self.overlap,
-            batch=max(
-                _BATCH_VOXELS // prod(t + 2 * m for t, m in zip(tile, margin, strict=True)), 1
-            ),
+            batch=max(_BATCH_VOXELS // prod(tile), 1),
             mask=mask,
             margin=margin if exact else None,
             period=self._in_volume(network.period, 1),
@@ -218,6 +216,8 @@ class Model:
         """Sides of the tiles of a network with a margin: legal ones, of which few suffice."""
         network, axes = self.plan.network, self.plan.axes
         largest = network.fitted(network.tile(tuple(self.plan.patch[axis] for axis in axes)))
+        if self.plan.conventions.tiles == "patch":
+            return self._in_volume(largest, 1)
         needed = []
         for n, side, period in zip((shape[k] for k in axes), largest, network.period, strict=True):
             # As many tiles as those take, on multiples of the period.
