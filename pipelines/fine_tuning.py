@@ -38,11 +38,9 @@ def main(
     medseg.train(source, other_plan, how(other_minutes), runs / "other")
     begun = {"start": str(runs / "other")}
     ways = {
-        "from scratch": how(minutes),
+        "scratch": how(minutes),
         "fine-tuned": how(minutes, **begun),
-        "fine-tuned, encoder still at first": how(
-            minutes, **begun, frozen=("encoder",), frozen_until=0.3
-        ),
+        "encoder-still": how(minutes, **begun, frozen=("encoder",), frozen_until=0.3),
     }
     for name, training in ways.items():
         model = medseg.train(few, plan, training, runs / name)
@@ -52,7 +50,7 @@ def main(
             truth = case.labels(held_out.names)
             scores += medseg.evaluate(predicted, truth, case.name, metrics=("dice",))
         dice = "  ".join(f"{n} {scores.mean('dice', k):.4f}" for k, n in held_out.names.items())
-        typer.echo(f"{name:36} Dice {scores.mean('dice'):.4f}   {dice}")
+        typer.echo(f"{name:14} Dice {scores.mean('dice'):.4f}   {dice}")
 
 
 if __name__ == "__main__":

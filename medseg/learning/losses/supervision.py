@@ -13,7 +13,7 @@ from torch.nn import functional
 
 
 class Loss(Protocol):
-    """One number of logits, a target and perhaps weights; see the module above."""
+    """One number of logits, a target and perhaps weights; `medseg.learning.losses` says which."""
 
     def __call__(self, logits: Tensor, target: Tensor, /, weights: Tensor | None = None) -> Tensor:
         """Mean or sum over the voxels, 0 or more."""
