@@ -16,14 +16,8 @@ from torch import Tensor, nn
 from medseg import Grid, Model
 from medseg.learning.preparing import Prepared
 from medseg.networks import NETWORKS
-from medseg.networks.deepmedic import (
-    DeepMedic,
-    DeepMedicConfig,
-    DeepMedicNetwork,
-    DeepMedicOriginal,
-    DeepMedicTiny,
-    part,
-)
+from medseg.networks.deepmedic import DeepMedic, DeepMedicOriginal, DeepMedicTiny
+from medseg.networks.multi_resolution import DeepMedicConfig, DeepMedicNetwork, part
 from medseg.networks.pathway import Layers, Pathway, add_middle
 from medseg.networks.rolling_norm import RollingBatchNorm
 
@@ -249,7 +243,7 @@ def two_layers(**changes: Any) -> DeepMedic:
 
 def logits_of(config: DeepMedicConfig, volume: Tensor, tile: int) -> Tensor:
     """Of a (1, ...) volume, tile by tile."""
-    with mock.patch("medseg.networks.deepmedic._TILE", tile):
+    with mock.patch("medseg.networks.multi_resolution._INFERENCE_SIDE", tile + 4):
         model = Model(built(config, 1, 3).eval(), ball_plan(network=config, patch=(tile,) * 3))
         prepared = Prepared(volume.numpy(), None, Grid(tuple(volume.shape[1:]), np.eye(4)))
         with torch.inference_mode():

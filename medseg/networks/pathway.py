@@ -85,9 +85,9 @@ def add_middle(x: Tensor, larger: Tensor) -> Tensor:
 def _layer(layers: Layers, k: int) -> nn.Sequential:
     inputs, width, kernel = layers.widths[k], layers.widths[k + 1], layers.kernels[k]
     padding = kernel // 2 if layers.padded else 0
-    convolution = nn.Conv3d(
-        inputs, width, kernel, padding=padding, padding_mode="replicate", bias=False
-    )
+    # PyTorch copies the whole input to continue its border, even by nothing.
+    mode = "replicate" if padding else "zeros"
+    convolution = nn.Conv3d(inputs, width, kernel, padding=padding, padding_mode=mode, bias=False)
     nn.init.kaiming_normal_(convolution.weight)
     before: Sequence[nn.Module] = (RollingBatchNorm(inputs), nn.PReLU(inputs, _SLOPE))
     if layers.raw and k == 0:
