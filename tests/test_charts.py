@@ -18,6 +18,7 @@ from medseg.charts import (
     curve_chart,
     heat_chart,
     interval_chart,
+    line_chart,
     share_chart,
     stack,
 )
@@ -34,6 +35,9 @@ CHARTS = {
         [Curve(ODD, [0.1, 0.9], [0.2, math.nan], [0.5, 0.5])], ODD, (ODD, ODD), description=ODD
     ),
     "intervals": interval_chart([Interval(ODD, 1.0, -math.inf, math.inf, ODD)], ODD, ODD),
+    "lines": line_chart(
+        {ODD: [(1, 0.2), (2, 0.4)]}, ODD, (ODD, ODD), within=(0, 1), description=ODD
+    ),
     "shares": share_chart({ODD: [0.25, 0.75]}, ["first", ODD], ODD, notes={ODD: ODD}),
 }
 
@@ -175,3 +179,15 @@ def test_bars_are_as_long_as_their_shares() -> None:
     chart = share_chart({"a": [0.5, 0.0, 0.5], "b": [0.25, 0.5, 0.25]}, ["1", "2", "3"], "t")
     bars = [float(bar["width"]) for bar in found(chart, "rect") if bar["height"] == "20"]
     assert np.round(np.array(bars) / (bars[0] * 2), 3).tolist() == [0.5, 0.5, 0.25, 0.5, 0.25]
+
+
+def test_lines_go_through_their_points_and_differ_beyond_the_colours() -> None:
+    lines = {f"line {k}": [(1.0, 0.0), (3.0, 1.0)] for k in range(9)}
+    chart = line_chart(lines, "t", ("x", "y"), within=(0, 1), description="d")
+    kept = [each for each in found(chart, "polyline") if each["points"].count(",") == 2]
+    drawn_lines = kept[::2]  # every other one is in the legend
+    (begin, end) = (tuple(map(float, p.split(","))) for p in drawn_lines[0]["points"].split())
+    assert begin[0] < end[0]
+    assert begin[1] > end[1]
+    looks = {(each["stroke"], each["stroke-dasharray"]) for each in drawn_lines}
+    assert len(looks) == len(drawn_lines) == 9

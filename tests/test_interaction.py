@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from commands import command, complaint
 from scipy import ndimage
+from test_pipelines import drawn_head, pipeline
 
 import medseg
 from medseg import Grid, Image, Labels
@@ -165,3 +166,48 @@ def test_clicks_and_seeds_at_once_are_refused(
     both = (*start, "--simulate-clicks", labels, "--seed", "1,2,3=1")
     assert "leave out --seed" in complaint(capsys, *both)
     assert "no.nii does not exist" in complaint(capsys, *start, "--simulate-clicks", "no.nii")
+
+
+# The pipelines
+
+
+def test_tumour_interactive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread: None
+) -> None:
+    for side in ("train", "validation"):
+        folder = tmp_path / side / f"patient_{side}"
+        image, wanted = blob()
+        medseg.write(image, folder / "flair.nii.gz")
+        medseg.write(image.on(1 - image.array, image.grid), folder / "t1c.nii.gz")
+        medseg.write(wanted, folder / "label.nii.gz")
+        inside = np.pad(np.ones((20, 18, 16), np.uint8), 1)
+        medseg.write(wanted.on(inside, wanted.grid), folder / "brainmask.nii.gz")
+
+    pipeline("tumour_interactive.py").main(tmp_path, tmp_path / "out", clicks=2, spacing=2.0)
+
+    names = [name for name, kind in medseg.METHODS.items() if hasattr(kind, "begin")]
+    printed = capsys.readouterr().out
+    assert all(printed.count(f",{name},") == 2 for name in (*names, "snake", "chan-vese"))
+    lines = (tmp_path / "out" / "dice.csv").read_text().splitlines()[1:]
+    assert lines == printed.splitlines()
+    assert all(len(line.split(",")) == 5 for line in lines)
+    assert "random-walker" in (tmp_path / "out" / "dice.svg").read_text()
+
+
+def test_lecture_contours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head, _ = drawn_head()
+    medseg.write(head, tmp_path / "head.nii.gz")
+
+    pipeline("lecture_contours.py").main(tmp_path / "head.nii.gz", tmp_path / "ways.png")
+
+    shown = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert shown == [name for name, kind in medseg.METHODS.items() if hasattr(kind, "states")]
+    assert (tmp_path / "ways.png").stat().st_size > 0
+
+
+def test_a_way_is_measured_in_voxels_that_change() -> None:
+    sizes = [0, 4, 8, 10, 10, 10]
+    grid = Grid.from_spacing((12, 1), 1.0)
+    states = [Labels((np.arange(12) < size)[:, None], grid) for size in sizes]
+    shown = pipeline("lecture_contours.py").along(states)
+    assert [int(each.array.sum()) for each in shown] == [0, 4, 8, 8, 10]

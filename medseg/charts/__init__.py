@@ -9,6 +9,7 @@ from medseg.charts.chart import COLOURS, Chart, stack
 from medseg.charts.curves import Curve, curve_chart
 from medseg.charts.heat import heat_chart
 from medseg.charts.intervals import Interval, interval_chart
+from medseg.charts.lines import line_chart
 from medseg.charts.shares import share_chart
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "curve_chart",
     "heat_chart",
     "interval_chart",
+    "line_chart",
     "share_chart",
     "stack",
 ]

@@ -1,0 +1,60 @@
+"""Whole tumour from FLAIR and T1c, click by click: all interactive and deformable methods.
+
+python pipelines/tumour_interactive.py DATA OUT    # DATA: folders train/ and validation/
+"""
+
+from pathlib import Path
+
+import numpy as np
+import typer
+
+import medseg
+from medseg.charts import line_chart
+from medseg.distance import distance_to
+from medseg.interaction import rounds
+
+ONE_CHANNEL = {"threshold-level-set", "laplacian-level-set"}  # they get FLAIR alone
+SETTINGS = {"threshold-level-set": {"lower": 1.0, "upper": 20.0}}  # FLAIR is in deviations
+START = {"radius": 5.0}  # mm about each seed, of contours
+THICK, APART = 4.0, 8.0  # mm: how thick a scribble is, and how far outside it is drawn
+
+
+def scribbles(reference: medseg.Labels, mask: medseg.Labels) -> medseg.Labels:
+    """A line inside and one around the tumour, in the slice in which it lies deepest."""
+    depth, away = (distance_to(reference.array == n, reference.grid.spacing) for n in (0, 1))
+    inner = np.abs(depth - depth.max() / 2) < THICK / 2
+    outer = (np.abs(away - APART) < THICK / 2) & (mask.array > 0)
+    slices = np.arange(depth.shape[2]) == depth.argmax() % depth.shape[2]
+    return reference.on((inner.astype(int) - outer) * slices, reference.grid)
+
+
+def main(data: Path, out: Path, clicks: int = 10, spacing: float = 2.0) -> None:
+    """Work at a spacing, inside the brain; leave each Dice in OUT/dice.csv, means as curves."""
+    table, lines = {}, ["case,method,dice by scribbles,after each click"]
+    train, held_out = (medseg.Dataset.read(data / side) for side in ("train", "validation"))
+    for case in (*train.cases, *held_out.cases):
+        parts = case.image(), case.labels(), case.mask()
+        grid = medseg.with_spacing(parts[0].grid, spacing)
+        image, labels, mask = (medseg.resample(part, grid) for part in parts)
+        whole = labels.on((labels.array > 0).astype(int), grid)
+        for name, kind in medseg.METHODS.items():
+            if not (hasattr(kind, "begin") or hasattr(kind, "states")):
+                continue
+            begin = START if hasattr(kind, "states") else {}
+            method = medseg.method(name, **begin, **SETTINGS.get(name, {}))
+            seen = image.channel(0) if name in ONE_CHANNEL else image
+            drawn = method.segment(seen, scribbles(whole, mask), mask)
+            dices = [medseg.metrics.binary.dc(drawn.array > 0, whole.array > 0)]
+            dices += [each.dice for each in rounds(method, seen, whole, mask, clicks=clicks)]
+            table.setdefault(name, []).append(dices + [1.0] * (1 + clicks - len(dices)))
+            lines.append(",".join([case.name, name, *(f"{dice:.4f}" for dice in table[name][-1])]))
+            typer.echo(lines[-1])
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "dice.csv").write_text("\n".join(lines) + "\n")
+    curves = {m: list(enumerate(np.mean(each, axis=0)[1:], 1)) for m, each in table.items()}
+    words = {"within": (0, 1), "description": "Mean Dice of the whole tumour after each click."}
+    (out / "dice.svg").write_text(line_chart(curves, "Tumour", ("clicks", "Dice"), **words).svg())
+
+
+if __name__ == "__main__":
+    typer.run(main)
