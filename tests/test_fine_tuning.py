@@ -138,6 +138,7 @@ def test_what_is_not_there_is_refused_before_it_begins(
 ) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         train(data, ball_plan(), ball_training(**settings), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5])

@@ -27,7 +27,7 @@ from medseg.learning.model import Model
 from medseg.learning.plan import Plan
 from medseg.learning.run import Run
 from medseg.learning.settings import Training
-from medseg.learning.transfer import start_from
+from medseg.learning.transfer import Transfer, start_from
 from medseg.learning.validation import Validation
 from medseg.registry import build
 from medseg.sampling import SAMPLERS
@@ -68,6 +68,8 @@ def train(
 
     Raises
     ------
+    FileNotFoundError
+        If there is no run to begin with.
     ValueError
         If `folder` holds another training, or a case can't be used.
     """
@@ -78,19 +80,20 @@ def train(
     batch = training.batch or _batch_size(plan)
     require_room_for_patches(plan, batch, device)
     devices.keep_freed_memory()
-    _claim(run, plan, training)
+    _require_free(run, plan, training)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(training.seed)
         model = Model.untrained(plan, training.device)
         freeze(model.network, training.frozen)
         optimizer = OPTIMIZERS[training.optimizer](model.network.parameters(), training)
-        state = Checkpoint()
+        state, transfer = Checkpoint(), None
         if run.checkpoint.is_file():
             state = Checkpoint.load(run.checkpoint, model.network, optimizer)
             budget = Budget(training.minutes, training.steps, spent=state.seconds)
             log.info("going on at step %d of %s", state.step, run.folder)
         elif training.start:
-            start_from(Path(training.start), model.network, plan).save(run.transfer)
+            transfer = start_from(Path(training.start), model.network, plan)
+        _write_down(run, plan, training, transfer)
         batches = Batches(
             read_cases(
                 dataset.cases, plan, device, run.cache, training.seed, weighing=_weighing(training)
@@ -109,8 +112,8 @@ def train(
     return Model.load(run.folder, training.device)
 
 
-def _claim(run: Run, plan: Plan, training: Training) -> None:
-    """Write down what is trained and how, or make sure that it is what stands there."""
+def _require_free(run: Run, plan: Plan, training: Training) -> None:
+    """Raise ValueError if the folder holds anything but the same training."""
     wanted = asdict(training)
     run.tidy()
     if run.plan.is_file() and run.training.is_file():
@@ -129,8 +132,14 @@ def _claim(run: Run, plan: Plan, training: Training) -> None:
             )
     elif run.folder.exists() and set(run.folder.iterdir()) - {run.plan, run.training}:
         raise ValueError(f"{run.folder} is not empty and holds no training; choose another folder")
+
+
+def _write_down(run: Run, plan: Plan, training: Training, transfer: Transfer | None) -> None:
+    """Leave in the folder what is trained, how, and with what it began."""
     plan.save(run.plan)
-    replace_file(run.training, json.dumps(wanted, indent=2) + "\n")
+    replace_file(run.training, json.dumps(asdict(training), indent=2) + "\n")
+    if transfer is not None:
+        transfer.save(run.transfer)
 
 
 def _load(path: Path) -> Training:
