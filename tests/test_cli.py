@@ -234,6 +234,10 @@ def test_methods_can_be_read_by_programs(run: Run) -> None:
         "samplers",
         "losses",
         "augmentations",
+        "recipes",
+        "optimizers",
+        "schedules",
+        "voxel weights",
     ]
     otsu = listed["methods"]["otsu"]
     assert "thresholds" in otsu["summary"]

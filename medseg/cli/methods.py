@@ -110,7 +110,14 @@ def registries() -> dict[str, Registry[Any]]:
     from medseg.classical import METHODS
     from medseg.cleanup import CLEANUPS
     from medseg.filters import FILTERS
-    from medseg.learning import AUGMENTATIONS, LOSSES
+    from medseg.learning import (
+        AUGMENTATIONS,
+        LOSSES,
+        OPTIMIZERS,
+        RECIPES,
+        SCHEDULES,
+        VOXEL_WEIGHTS,
+    )
     from medseg.metrics import METRICS
     from medseg.networks import NETWORKS
     from medseg.sampling import SAMPLERS
@@ -124,4 +131,8 @@ def registries() -> dict[str, Registry[Any]]:
         "samplers": SAMPLERS,
         "losses": LOSSES,
         "augmentations": AUGMENTATIONS,
+        "recipes": RECIPES,
+        "optimizers": OPTIMIZERS,
+        "schedules": SCHEDULES,
+        "voxel weights": VOXEL_WEIGHTS,
     }
