@@ -13,13 +13,12 @@ from medseg.components import components
 from medseg.metrics import PARTITION
 from medseg.metrics.partition import Partition
 
-Pair = tuple[medseg.Image, np.ndarray]
 THRESHOLDS = np.arange(0.2, 0.9, 0.025)
 CHANGES = ("rotation", "mirroring", "elastic-2015", "brightness", "contrast", "noise")
-RECIPE = {"batch": 1, "loss": "cross-entropy", "voxel_weights": "unet-2015"}
+RECIPE = {"batch": 3, "loss": "cross-entropy", "voxel_weights": "unet-2015"}
 
 
-def compared(model: medseg.Model, case: medseg.Case) -> Pair:
+def compared(model: medseg.Model, case: medseg.Case) -> tuple[medseg.Image, np.ndarray]:
     """Return how probable cells are in a slice, and the numbered cells that were annotated."""
     return model.probabilities(case.image()).channel(1), components(case.labels().array)[0]
 
@@ -31,7 +30,7 @@ def cells(probability: medseg.Image, threshold: float) -> np.ndarray:
     return medseg.method("watershed", relief="image").segment(relief, seeds).array
 
 
-def score(pairs: list[Pair], threshold: float, metric: str) -> float:
+def score(pairs: list[tuple[medseg.Image, np.ndarray]], threshold: float, metric: str) -> float:
     """Return the mean of a metric of partitions over slices."""
     found = (Partition.of(cells(image, threshold), truth) for image, truth in pairs)
     return float(np.mean([PARTITION[metric].compute(partition) for partition in found]))
@@ -44,11 +43,11 @@ def main(
     cases = medseg.Dataset.read(data).cases
     last = tuple(case for case in cases if case.name in held_out.split(","))
     fitting = medseg.Dataset(tuple(case for case in cases if case not in last))
-    plan = medseg.make_plan(fitting, settings={"mirror": (0, 1)})
-    training = medseg.Training(
-        None if steps else minutes, steps or None, **RECIPE, augmentations=CHANGES
-    )
-    model = medseg.train(fitting, plan, training, run)
+    side = min(256, *cases[0].image().grid.shape)
+    plan = medseg.make_plan(fitting, settings={"patch": (side, side), "mirror": (0, 1)})
+    budget = {"steps": steps} if steps else {"minutes": minutes}
+    medseg.train(fitting, plan, medseg.Training(**budget, **RECIPE, augmentations=CHANGES), run)
+    model = medseg.Model.load(run, mirrored=(0, 1))
     known, new = ([compared(model, case) for case in some] for some in (fitting.cases, last))
     best = max(THRESHOLDS, key=lambda threshold: score(known, threshold, "v_rand"))
     for name, pairs in (("trained on", known), ("held out", new)):
