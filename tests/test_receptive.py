@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import medseg
-from medseg.networks import NETWORKS, NetworkConfig
+from medseg.networks import NETWORKS, NetworkConfig, plan_network
 from medseg.networks.receptive import ReceptiveField, output_size, receptive_field
+from medseg.networks.topology import topology
 from medseg.networks.tracing import seen
 from medseg.networks.unet import UNet
 from medseg.networks.upsampling import bed_of_nails, bilinear, max_unpooling, nearest
@@ -98,6 +99,7 @@ def small(name: str) -> tuple[NetworkConfig, ReceptiveField]:
         (pooled_and_back, [0, 0, 2, 2, 4, 4, 6, 6, 8, 8], [1, 1, 3, 3, 5, 5, 7, 7, 9, 9]),
         (lambda x: torch.cat([x[..., :-2, :], x[..., 2:, :]], 1), range(8), range(2, 10)),
         (lambda x: x[..., 1:, :] - x[..., :-1, :], range(9), range(1, 10)),
+        (lambda x: x[..., 1:, :].mul(2).add_(x[..., :-1, :]), range(9), range(1, 10)),
         (lambda x: functional.pad(x, (0, 0, -3, -1)), range(3, 9), range(3, 9)),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, nn.Module) else None,
@@ -240,10 +242,17 @@ def test_weights_of_networks_too_large_for_memory_are_never_made() -> None:
 def test_attention_is_refused() -> None:
     def attention(x: Tensor) -> Tensor:
         voxels = x.flatten(2)
-        return (torch.softmax(voxels.transpose(1, 2) @ voxels, 1) @ voxels.mT).mT.reshape(x.shape)
+        return (torch.softmax(voxels.mT @ voxels, 1) @ voxels.mT).mT.reshape(x.shape)
 
     with pytest.raises(ValueError, match=r"not known where a network uses matmul of torch"):
         seen(Layer(attention), (4, 4), 0)
+
+
+@pytest.mark.parametrize("name", ["SegResNet", "DynUNet", "BasicUNet"])
+def test_convolutional_networks_of_monai_can_be_asked(name: str) -> None:
+    shape = topology((1.0, 1.0), (64, 64), width=8, levels=3)
+    sizes = receptive_field(plan_network(f"monai:{name}", shape, {})).sizes
+    assert 16 < sizes[0][0] == sizes[1][0]
 
 
 def test_output_sizes() -> None:

@@ -329,15 +329,20 @@ class Odd:
     ("content", "message"),
     [
         ({"stages": Odd()}, "is damaged, or holds more than tensors"),
+        (b"no zip", "is damaged, or holds more than tensors"),
+        (b"", "is damaged, or holds more than tensors"),
         ([torch.zeros(1)], "is no state dictionary"),
         ({"epoch": 3}, "is no state dictionary"),
         ({"layer1.0.weight": torch.zeros(3)}, r"and have features.0.\w+, got layer1"),
     ],
-    ids=["class", "list", "numbers", "another network"],
+    ids=["class", "bytes", "nothing", "list", "numbers", "another network"],
 )
 def test_files_of_something_else_are_refused(tmp_path: Path, content: Any, message: str) -> None:
     path = tmp_path / "weights.pt"
-    torch.save(content, path)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
     with pytest.raises(ValueError, match=message):
         load_vgg16(path, FCN16s(width=1).build(3, 2))
 

@@ -49,8 +49,11 @@ def receptive_field(network: NetworkConfig) -> ReceptiveField:
         If one sees more than 8192 voxels along an axis, or the network computes in a way that
         is not known here, such as attention, in which all voxels see each other.
     """
-    with torch.device("meta"):
-        module = network.build(1, 2).eval()
+    try:
+        with torch.device("meta"):
+            module = network.build(1, 2).eval()
+    except RuntimeError as error:
+        raise ValueError(f"{network} can't be built without drawing weights: {error}") from error
     along = [_along(module, network, axis) for axis in range(network.ndim)]
     before, after = zip(*along, strict=True)
     return ReceptiveField(before, after)

@@ -90,10 +90,10 @@ _MOVES = {
 # What computes each voxel from the same voxel of one or several tensors. That the mean and
 # variance of a normalisation depend on all voxels is left out on purpose.
 _VOXELWISE = {
-    *("add", "sub", "mul", "div", "true_divide", "maximum", "__add__", "__radd__", "__iadd__"),
+    *("add", "sub", "mul", "div", "true_divide", "maximum", "__add__", "__radd__"),
     *("__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "neg", "sqrt", "rsqrt"),
     *("relu", "relu_", "leaky_relu", "leaky_relu_", "prelu", "elu", "gelu", "silu", "mish"),
-    *("sigmoid", "tanh", "softmax", "log_softmax", "clamp"),
+    *("sigmoid", "tanh", "clamp"),
     *("dropout", "dropout2d", "dropout3d", "feature_dropout"),
     *("batch_norm", "instance_norm", "group_norm"),
 }
@@ -102,6 +102,10 @@ _VOXELWISE = {
 def _voxelwise(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Positions:
     found = [_plain(value) for value in (*args, *kwargs.values()) if _is(value)]
     return _positions(_union(found))
+
+
+def _voxelwise_in_place(x: Any, *others: Any, **named: Any) -> Any:
+    return x.set_(_plain(_voxelwise((x, *others), named)))
 
 
 def _convolution(  # noqa: PLR0913 - torch's own signature
@@ -168,12 +172,7 @@ def _average_pool(x: Tensor, *geometry: Any, **named: Any) -> _Positions:
 
 
 def _max_unpooling(
-    x: Tensor,
-    indices: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    output_size: Any = None,
+    x: Tensor, indices: Tensor, kernel_size: Any, *, output_size: Any = None, **_: Any
 ) -> _Positions:
     """Anywhere in its block is where the maximum might have been."""
     blocks = _one_channel(_union([_plain(x), _plain(indices)]))
@@ -191,12 +190,7 @@ def _pad(x: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> _Pos
 
 
 def _interpolate(
-    x: Tensor,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = "nearest",
-    align_corners: bool | None = None,  # noqa: FBT001 - torch's own signature
-    **rest: Any,
+    x: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", **rest: Any
 ) -> _Positions:
     one = _one_channel(x)
     if mode not in ("nearest", "bilinear", "trilinear") or rest.get("antialias"):
@@ -207,7 +201,7 @@ def _interpolate(
     sizes = size or [int(n * s) for n, s in zip(x.shape[2:], scales, strict=True)]
     for axis, (length, n) in enumerate(zip(_each(sizes, x.ndim - 2), x.shape[2:], strict=True), 2):
         at = torch.arange(length, dtype=torch.float64)
-        if align_corners:
+        if rest.get("align_corners"):
             at = at * (n - 1) / max(length - 1, 1)
         else:
             at = ((at + 0.5) * n / length - 0.5).clamp(0, n - 1)
@@ -235,6 +229,7 @@ def _empty(x: Tensor, *size: Any, **named: Any) -> _Positions:
 
 
 _KNOWN: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("add_", "sub_", "mul_", "div_"), _voxelwise_in_place),
     **dict.fromkeys(("conv2d", "conv3d"), _convolution),
     **dict.fromkeys(("conv_transpose2d", "conv_transpose3d"), _transposed_convolution),
     **dict.fromkeys(("max_pool2d", "max_pool3d"), _max_pool),

@@ -15,14 +15,6 @@ _DENSE = {"fc6": "classifier.0", "fc7": "classifier.3"}
 _FIRST = "stages.0.0.weight"
 
 
-def begins_with_vgg16(network: nn.Module) -> bool:
-    """Whether `put_vgg16` knows what to do with it."""
-    stages = getattr(network, "stages", None)
-    return isinstance(stages, nn.ModuleList) and len(_PLAIN) == sum(
-        isinstance(module, nn.Conv2d) for module in stages.modules()
-    )
-
-
 def put_vgg16(weights: Mapping[str, Tensor], network: nn.Module) -> tuple[str, ...]:
     """Give FCN, SegNet or DeconvNet the convolutions of a VGG16.
 
@@ -48,14 +40,14 @@ def put_vgg16(weights: Mapping[str, Tensor], network: nn.Module) -> tuple[str, .
     ValueError
         If the network does not begin with VGG16, or the weights are not such.
     """
-    if not begins_with_vgg16(network):
+    if not _begins_with_vgg16(network):
         raise ValueError(
             f"weights of VGG16 are for FCN, SegNet and DeconvNet, got {type(network).__name__}"
         )
     taken = {name: weights[source] for name, source in _sources(weights, network)}
     state = network.state_dict()
-    kernels = taken[_FIRST]
-    if kernels.shape[1] != (channels := state[_FIRST].shape[1]):
+    kernels, channels = taken[_FIRST], state[_FIRST].shape[1]
+    if kernels.ndim == state[_FIRST].ndim and kernels.shape[1] != channels:
         taken[_FIRST] = kernels.sum(1, keepdim=True).expand(-1, channels, -1, -1) / channels
     for name, values in taken.items():
         # A dense layer is a convolution whose kernel is as large as its input.
@@ -69,6 +61,13 @@ def put_vgg16(weights: Mapping[str, Tensor], network: nn.Module) -> tuple[str, .
         taken[name] = values.reshape(state[name].shape)
     network.load_state_dict(taken, strict=False)
     return tuple(taken)
+
+
+def _begins_with_vgg16(network: nn.Module) -> bool:
+    stages = getattr(network, "stages", None)
+    return isinstance(stages, nn.ModuleList) and len(_PLAIN) == sum(
+        isinstance(module, nn.Conv2d) for module in stages.modules()
+    )
 
 
 def _sources(weights: Mapping[str, Tensor], network: nn.Module) -> Iterator[tuple[str, str]]:
