@@ -7,8 +7,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from commands import command, complaint
 from numpy.typing import NDArray
 from test_level_sets import away_from_middle, ball, dice
+from test_pipelines import pipeline
 
 from medseg import Grid, Image, Labels, method, reorient, write
 from medseg.classical.attraction import gradient_vector_flow
@@ -17,7 +19,10 @@ from medseg.classical.matter import Matter
 from medseg.classical.membranes import around
 from medseg.classical.open_snake import OpenSnake
 from medseg.classical.snake import Snake
+from medseg.components import components
 from medseg.contour import filled
+from medseg.io import read_labels
+from medseg.phantom import draw_cohort
 
 BALLS = [((80, 80), (1.0, 1.0), 30.3), ((90, 50), (1.0, 2.0), 30.3)]
 BALLS += [((30, 29, 32), (1.0, 1.0, 1.0), 11.3), ((36, 18, 12), (1.0, 2.0, 3.0), 14.3)]
@@ -333,8 +338,6 @@ def test_the_labels_of_a_line_are_thin_and_joined() -> None:
     assert set(np.unique(found)) == {0, 3}
     assert 60 <= (found == 3).sum() < 100
     assert (found[rows, np.rint(border).astype(int)] == 3).mean() > 0.8
-    from medseg.components import components
-
     assert components(found, connectivity=2)[1] == 1
 
 
@@ -385,3 +388,45 @@ def test_a_line_needs_two_ends() -> None:
 
 
 # On the command line and in a study
+
+
+def test_the_command_writes_the_surface_and_the_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, seeds, wanted = ball((16, 18, 12), (1.0, 1.0, 2.0), 5)
+    write(image, tmp_path / "image.nii.gz")
+    write(seeds, tmp_path / "seeds.nii.gz")
+    given = ("segment", tmp_path / "image.nii.gz", "-o", tmp_path / "found.nii.gz", "-m", "snake")
+    given += ("--seeds", tmp_path / "seeds.nii.gz", "--set", "scale=0.5", "--device", "cpu")
+    code, _, err = command(capsys, *given, "--contour", tmp_path / "surface.gii")
+    assert code == 0, err
+    assert dice(read_labels(tmp_path / "found.nii.gz").array == 1, wanted) > 0.85
+    points = nib.gifti.GiftiImage.from_filename(tmp_path / "surface.gii").agg_data("pointset")
+    assert radii(points).mean() == pytest.approx(5, rel=0.1)
+
+
+def test_the_command_writes_no_contour_of_what_has_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, _, _ = ball((12, 12), (1.0, 1.0), 4)
+    write(image, tmp_path / "image.nii.gz")
+    given = ("segment", tmp_path / "image.nii.gz", "-o", tmp_path / "found.nii.gz")
+    refused = complaint(capsys, *given, "-m", "otsu", "--contour", tmp_path / "contour.vtk")
+    assert "--contour is for methods that move one of points; use -m snake" in refused
+    refused = complaint(capsys, *given, "-m", "snake", "--contour", tmp_path / "contour.stl")
+    assert "contours are written as .vtk, .gii" in refused
+    (tmp_path / "contour.vtk").touch()
+    refused = complaint(capsys, *given, "-m", "snake", "--contour", tmp_path / "contour.vtk")
+    assert "contour.vtk exists; --overwrite replaces it" in refused
+
+
+def test_hippocampus_snake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = draw_cohort(tmp_path / "data", cases=5, shape=(20, 20, 16))
+
+    pipeline("hippocampus_snake.py").main(data, tmp_path / "surfaces", radius=2)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert "mean of 1 cases   Dice" in lines[-1]
+    (surface,) = (tmp_path / "surfaces").iterdir()
+    assert surface.suffix == ".vtk"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,11 @@ class Place:
     allowed: NDArray[np.bool_]
     spacing: NDArray[np.float64]
 
+    @cached_property
+    def everywhere(self) -> bool:
+        """Whether all voxels may be entered."""
+        return bool(self.allowed.all())
+
     def without(self, regions: Sequence[NDArray[np.bool_]]) -> Place:
         """Place of which some regions are taken."""
         if not regions:
@@ -48,10 +54,11 @@ class Place:
 
     def held(self, points: Points, before: Points) -> Points:
         """Points drawn back into the volume, and to where they were if they may not be there."""
-        ends = (np.array(self.allowed.shape) - 0.5) * self.spacing
-        inside = np.clip(points, -self.spacing / 2, ends)
-        voxels = np.rint(inside / self.spacing).astype(np.int64)
-        voxels = np.clip(voxels, 0, np.array(self.allowed.shape) - 1)
+        last = np.array(self.allowed.shape) - 1
+        inside = np.clip(points, -self.spacing / 2, (last + 0.5) * self.spacing)
+        if self.everywhere:
+            return inside
+        voxels = np.clip(np.rint(inside / self.spacing).astype(np.int64), 0, last)
         return np.where(self.allowed[tuple(voxels.T)][:, None], inside, before)
 
 
@@ -81,7 +88,7 @@ class Region:
         allowed = place.allowed[None]
         known = np.where(allowed, values, 0)
         running = np.concatenate([running_sums(known), running_sums(allowed)])
-        weights = None if place.allowed.all() else allowed.astype(np.float32)
+        weights = None if place.everywhere else allowed.astype(np.float32)
         return cls(place, known, weights, running)
 
     def speed(self, membrane: Membrane) -> NDArray[np.float64]:
