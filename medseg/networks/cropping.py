@@ -59,7 +59,7 @@ class CroppingConfig(NetworkConfig, Protocol):
 
     @property
     def margin(self) -> tuple[int, ...]:
-        """With valid convolutions 2 voxels a level on the way down, and as many going up."""
+        """With valid convolutions 2 of its voxels a level going down, and as many going up."""
         lost = 3 * 2 ** len(self.features) - 4
         return (lost if self.padding == "valid" else 0,) * self.ndim
 
