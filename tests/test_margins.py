@@ -246,10 +246,12 @@ def tiles_seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     return seen
 
 
-def logits_of(plan: Plan, shape: tuple[int, ...]) -> Tensor:
+def logits_of(plan: Plan, shape: tuple[int, ...], image: Tensor | None = None) -> Tensor:
+    """Of a model with random weights; without an image, of some volume."""
     torch.manual_seed(0)
     model = Model(plan.network.build(1, len(plan.labels)).eval(), plan)
-    prepared = Prepared(some_volume(*shape).numpy(), None, Grid(shape, np.eye(len(shape) + 1)))
+    seen = some_volume(*shape) if image is None else image
+    prepared = Prepared(seen.numpy(), None, Grid(shape, np.eye(len(shape) + 1)))
     with torch.inference_mode():
         return torch.cat([*model._logits(prepared, exact=True)], dim=1)
 
@@ -280,6 +282,15 @@ def test_valid_convolutions_are_tiled_exactly_at_legal_sizes(
     with torch.inference_mode():
         wanted = module(mirrored(image, [(20, 23), (20, 23)])[None])[0, :, :37, :21]
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_a_2d_network_with_a_margin_takes_volumes_slice_by_slice() -> None:
+    network = UNet2015(features=(2, 3))
+    volume = logits_of(ball_plan(network=network, patch=(8, 1, 8)), (20, 3, 17))
+    plane = ball_plan(network=network, patch=(8, 8), spacing=(1.0, 1.0))
+    for k, found in enumerate(volume.unbind(2)):
+        wanted = logits_of(plane, (20, 17), some_volume(20, 3, 17)[:, :, k])
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_a_network_with_a_margin_learns_balls(tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ def train(
     start: Start = "",
     minutes: Annotated[
         float | None,
-        typer.Option(metavar="M", help="Wall time of the whole command; 10 by default."),
+        typer.Option(
+            metavar="M", help="Wall time of the whole command; that of the recipe, or 10."
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(metavar="N", help="Updates, in place of minutes.")
