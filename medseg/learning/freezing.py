@@ -21,16 +21,19 @@ def freeze(network: nn.Module, parts: tuple[str, ...]) -> None:
     ValueError
         If the network has no such part, or nothing is left to learn.
     """
+    network.train().requires_grad_()
+    if not parts:  # this is so in every step of most trainings
+        return
     modules, weights = dict(network.named_modules()), dict(network.named_parameters())
     for part in parts:
         if not part or not (part in modules or part in weights):
             there = ", ".join(name for name, _ in network.named_children())
             raise ValueError(f"the network has no part {part!r} to freeze; it has {there}")
-    if all(_within(name, parts) for name in weights):
+    still = {name: weight for name, weight in weights.items() if _within(name, parts)}
+    if len(still) == len(weights):
         raise ValueError(f"frozen={list(parts)} leaves no weights to learn; freeze less")
-    network.train()
-    for name, weight in weights.items():
-        weight.requires_grad_(not _within(name, parts))
+    for weight in still.values():
+        weight.requires_grad_(requires_grad=False)
     for name, module in modules.items():
         # Statistics of normalisations are buffers; they move in training mode alone.
         if _within(name, parts) and next(module.buffers(recurse=False), None) is not None:
