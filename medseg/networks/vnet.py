@@ -52,9 +52,8 @@ class VNet(NetworkConfig):
                 f"a V-Net has 1 to {_MOST_STAGES} stages, each with a width and a number of "
                 f"convolutions, got features {self.features} and convolutions {self.convolutions}"
             )
-        if min(self.features) < 1 or not 1 <= min(self.convolutions) <= max(self.convolutions) <= (
-            _MOST_CONVOLUTIONS
-        ):
+        fewest, most = min(self.convolutions), max(self.convolutions)
+        if min(self.features) < 1 or fewest < 1 or most > _MOST_CONVOLUTIONS:
             raise ValueError(
                 f"a stage of a V-Net has at least one feature and 1 to {_MOST_CONVOLUTIONS} "
                 f"convolutions, got features {self.features} and convolutions {self.convolutions}"
