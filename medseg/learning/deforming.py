@@ -16,7 +16,8 @@ _SPANS, _VOXELS, _SHARE = 2, 15.0, 0.5
 def elastic_2015(warp: Warp, rng: np.random.Generator) -> Warp:
     """Bend every patch at a grid of 3 knots a side, by about 10 pixels along each axis.
 
-    The knots are spread over all that the network sees.
+    The knots are spread over all that the network sees; between them bends are bicubic in 2D and
+    linear in 3D.
 
     References
     ----------
