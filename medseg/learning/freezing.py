@@ -33,7 +33,7 @@ def freeze(network: nn.Module, parts: tuple[str, ...]) -> None:
     if len(still) == len(weights):
         raise ValueError(f"frozen={list(parts)} leaves no weights to learn; freeze less")
     for weight in still.values():
-        weight.requires_grad_(requires_grad=False)
+        weight.requires_grad = False
     for name, module in modules.items():
         # Statistics of normalisations are buffers; they move in training mode alone.
         if _within(name, parts) and next(module.buffers(recurse=False), None) is not None:
