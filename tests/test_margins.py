@@ -304,7 +304,7 @@ def test_a_network_with_a_margin_learns_balls(tmp_path: Path) -> None:
         dropout=(0.0, 0.0),
         side=13,
     )
-    fields = {"sampler": "balanced", "optimizer": "rmsprop", "momentum": 0.6, "steps": 120}
+    fields = {"sampler": "balanced", "optimizer": "rmsprop", "momentum": 0.6, "steps": 80}
     training = ball_training(**fields, learning_rate=0.005, batch=4, longest_gradient=0.0)
     plan = ball_plan(network=network, patch=(9, 9, 9))
     model = train(balls(tmp_path / "data", 2), plan, training, tmp_path / "run")
