@@ -30,7 +30,7 @@ def boundary(
     H. Kervadec et al., "Boundary loss for highly unbalanced segmentation", MIDL 2019, and
     Med. Image Anal. 67, 2021, doi:10.1016/j.media.2020.101851
     """
-    index, known = class_indices(target, weights), _known(weights)
+    index, known = class_indices(target, weights), None if weights is None else weights > 0
     probabilities = logits.softmax(1)
     costs = []
     for c in range(1, logits.shape[1]):
@@ -54,7 +54,7 @@ def hausdorff(
     with convolutional neural networks", IEEE TMI 39(2):499-513, 2020,
     doi:10.1109/TMI.2019.2930068
     """
-    index, known = class_indices(target, weights), _known(weights)
+    index, known = class_indices(target, weights), None if weights is None else weights > 0
     probabilities = logits.softmax(1)
     costs = []
     for c in range(1, logits.shape[1]):
@@ -68,9 +68,12 @@ def hausdorff(
 def dice_boundary(
     logits: Tensor, target: Tensor, weights: Tensor | None = None, *, spacing: Spacing = None
 ) -> Tensor:
-    """`soft_dice`, and `boundary` scaled so that it is as large."""
+    """`soft_dice`, and `boundary` scaled so that it is as large.
+
+    Its authors let the share of the boundary grow by a schedule.
+    """
     dice = soft_dice(logits, target, weights)
-    return _twice(dice, boundary(logits, target, weights, spacing=spacing))
+    return _in_equal_parts(dice, boundary(logits, target, weights, spacing=spacing))
 
 
 def dice_hausdorff(
@@ -78,10 +81,10 @@ def dice_hausdorff(
 ) -> Tensor:
     """`soft_dice`, and `hausdorff` scaled so that it is as large, as its authors balance them."""
     dice = soft_dice(logits, target, weights)
-    return _twice(dice, hausdorff(logits, target, weights, spacing=spacing))
+    return _in_equal_parts(dice, hausdorff(logits, target, weights, spacing=spacing))
 
 
-def _twice(dice: Tensor, other: Tensor) -> Tensor:
+def _in_equal_parts(dice: Tensor, other: Tensor) -> Tensor:
     """Sum of two losses, the other being scaled by a number that has no gradient.
 
     Distances shrink from the size of the patch to about a voxel while a network learns, so no
@@ -93,10 +96,6 @@ def _twice(dice: Tensor, other: Tensor) -> Tensor:
 
 def _error(probability: Tensor, truth: Tensor) -> Tensor:
     return torch.where(truth, 1 - probability, probability)
-
-
-def _known(weights: Tensor | None) -> Tensor | None:
-    return None if weights is None else weights > 0
 
 
 def _to_border(region: Tensor, known: Tensor | None, spacing: Spacing) -> Tensor:

@@ -59,7 +59,7 @@ def squared_dice_cross_entropy(
 def iou(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """One minus the mean soft intersection over union of the foreground, over the whole batch.
 
-    With the Dice D of `soft_dice`, intersection over union is D / (2 - D).
+    For a class whose Dice is D in `soft_dice`, intersection over union is D / (2 - D).
 
     References
     ----------
