@@ -1,4 +1,4 @@
-"""The first U-Nets and the V-Net: sizes, parameters and receptive fields are the papers'."""
+"""The first U-Nets: sizes, parameters and receptive fields are those of the papers."""
 
 from collections import Counter
 from typing import Any
@@ -52,7 +52,6 @@ def weighed(module: nn.Module, *without: type[nn.Module]) -> int:
         (UNet2015(features=(32, 64, 128, 256, 512)), 1, 2, 7_759_554),
         (UNet3D(), 3, 3, 19_074_627),
         (UNet3D(padding="same"), 1, 2, 19_072_834),
-        (VNet(), 1, 2, 65_175_314),
     ],
     ids=str,
 )
@@ -118,18 +117,6 @@ def test_an_image_that_is_all_margin_is_refused() -> None:
         on_meta(UNet2015(), 1, 2)(torch.empty(1, 1, 184, 572, device="meta"))
 
 
-def test_a_vnet_takes_the_volumes_of_its_paper() -> None:
-    network = on_meta(VNet(), 1, 2)
-    assert network(torch.empty(1, 1, 128, 128, 64, device="meta")).shape == (1, 2, 128, 128, 64)
-    stages = [stage.convolutions[-1].out_channels for stage in network.decoder]
-    assert stages == [256, 128, 64, 32]
-    depths = [
-        sum(isinstance(layer, nn.Conv3d) for layer in stage.convolutions)
-        for stage in (*network.encoder, *network.decoder)
-    ]
-    assert depths == [1, 2, 3, 3, 3, 3, 3, 2, 1]
-
-
 # Receptive fields
 
 
@@ -172,27 +159,6 @@ def test_valid_convolutions_see_what_padded_ones_see() -> None:
     assert {last - first + 1 for first, last in ends} == {188, 204}
     reach = max(max(92 + k - first, last - 92 - k) for k, (first, last) in enumerate(ends))
     assert reach == 107
-
-
-def test_the_stages_of_the_vnet_see_what_the_table_of_its_paper_says() -> None:
-    network = on_meta(VNet(), 1, 2)
-    field, step, fields = 1, 1.0, []
-    parts = [network.encoder[0]]
-    for down, stage in zip(network.down, network.encoder[1:], strict=True):
-        parts += [down, stage]
-    for up, stage in zip(network.up, network.decoder, strict=True):
-        parts += [up, stage]
-    for part in parts:
-        for layer in part.modules():
-            if isinstance(layer, nn.ConvTranspose3d):
-                step /= layer.stride[0]
-            if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
-                field += int((layer.kernel_size[0] - 1) * step)
-            if isinstance(layer, nn.Conv3d):
-                step *= layer.stride[0]
-        if part not in network.down and part not in network.up:
-            fields.append(field)
-    assert fields == [5, 22, 72, 172, 372, 476, 528, 546, 551]
 
 
 # Tiles
@@ -256,24 +222,6 @@ def test_weights_of_the_unet_have_the_variance_of_its_paper() -> None:
             assert not part.bias.any()
 
 
-def test_a_stage_of_the_vnet_adds_what_went_in_before_it_rectifies() -> None:
-    network = built(VNet(features=(5, 4), convolutions=(2, 1)), channels=2)
-    stage = network.encoder[0]
-    with torch.no_grad():
-        for layer in stage.convolutions.parameters():
-            layer.zero_()
-    x = torch.randn(1, 2, 3, 4, 5, generator=torch.manual_seed(0))
-    found = stage(x)
-    assert found.shape == (1, 5, 3, 4, 5)
-    wanted = torch.where(x > 0, x, 0.25 * x)
-    torch.testing.assert_close(found, wanted[:, [0, 1, 0, 1, 0]])
-
-
-def test_a_vnet_takes_more_channels_than_its_first_stage_is_wide() -> None:
-    network = built(VNet(features=(2, 4), convolutions=(1, 1)), channels=3)
-    assert network(torch.zeros(1, 3, 4, 4, 4)).shape == (1, 2, 4, 4, 4)
-
-
 # Learning
 
 
@@ -315,10 +263,6 @@ def test_a_case_is_learnt_by_heart(config: NetworkConfig, side: int, steps: int)
         (lambda: UNet3D(features=(8, 1)), "1 to 10 levels of at least 2 features"),
         (lambda: UNet2015(padding="full"), "padding is 'valid' or 'same', got 'full'"),
         (lambda: UNet2015(dropout=1.0), r"dropout is a share in \[0, 1\), got 1.0"),
-        (lambda: VNet(features=(4, 8)), "each with a width and a number of convolutions"),
-        (lambda: VNet(features=(), convolutions=()), "1 to 10 stages"),
-        (lambda: VNet(features=(4,), convolutions=(0,)), "1 to 64 convolutions"),
-        (lambda: VNet(features=(0,), convolutions=(1,)), "at least one feature"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make: Any, message: str) -> None:
