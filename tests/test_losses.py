@@ -5,8 +5,9 @@ import torch
 from logits import CLASSES, certain, some_logits, some_target, some_weights
 from torch import Tensor
 
+from medseg.distance import distance_in_torch
 from medseg.learning import LOSSES
-from medseg.learning.losses import supervised
+from medseg.learning.losses import borders, supervised
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -112,9 +113,21 @@ def test_half_precision_logits_are_welcome(name: str) -> None:
     assert float(loss.detach()) == pytest.approx(wanted, rel=0.05)
 
 
+@pytest.mark.parametrize("name", ["boundary", "hausdorff"])
+def test_distances_in_torch_do_as_well(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = LOSSES[name](some_logits(3), some_target(3))
+    monkeypatch.setattr(borders, "distance_to", distance_in_torch)
+    torch.testing.assert_close(LOSSES[name](some_logits(3), some_target(3)), wanted)
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("weighted", [False, True])
-def test_cuda_gives_what_the_cpu_gives(name: str, *, weighted: bool) -> None:
+def test_cuda_gives_what_the_cpu_gives(
+    name: str, monkeypatch: pytest.MonkeyPatch, *, weighted: bool
+) -> None:
+    # Where there is a GPU, there may be no numba.
+    monkeypatch.setattr(borders, "distance_to", distance_in_torch)
+
     def found(device: str) -> tuple[Tensor, Tensor]:
         logits = some_logits().to(device).requires_grad_()
         weights = some_weights().to(device) if weighted else None
