@@ -230,6 +230,6 @@ def _drawn(state: Lines, image: Tensor) -> Tensor:
         along = lengths_along(line)
         count = int(4 * along[-1] / state.place.spacing.min()) + 2
         dense = places_on(line, along, np.linspace(0, along[-1], count))
-        voxels = tuple(np.rint(dense / state.place.spacing).astype(np.int64).T)
+        voxels = state.place.voxels(dense)
         found[voxels] = np.where(state.place.allowed[voxels], label, BACKGROUND)
     return torch.from_numpy(found).to(image.device)

@@ -54,12 +54,16 @@ class Place:
 
     def held(self, points: Points, before: Points) -> Points:
         """Points drawn back into the volume, and to where they were if they may not be there."""
-        last = np.array(self.allowed.shape) - 1
-        inside = np.clip(points, -self.spacing / 2, (last + 0.5) * self.spacing)
+        ends = (np.array(self.allowed.shape) - 0.5) * self.spacing
+        inside = np.clip(points, -self.spacing / 2, ends)
         if self.everywhere:
             return inside
-        voxels = np.clip(np.rint(inside / self.spacing).astype(np.int64), 0, last)
-        return np.where(self.allowed[tuple(voxels.T)][:, None], inside, before)
+        return np.where(self.allowed[self.voxels(inside)][:, None], inside, before)
+
+    def voxels(self, points: Points) -> tuple[NDArray[np.int64], ...]:
+        """Voxels in which points are, as an index of an array."""
+        nearest = np.rint(points / self.spacing).astype(np.int64)
+        return tuple(np.clip(nearest, 0, np.array(self.allowed.shape) - 1).T)
 
 
 @dataclass(frozen=True, eq=False)
