@@ -206,6 +206,20 @@ def test_gradients_come_from_what_is_seen(
     assert found == (first[chosen].tolist(), last[chosen].tolist())
 
 
+@pytest.mark.parametrize(("name", "stride"), [("fcn-16s", 16), ("fcn-8s", 16), ("fcn-8s", 8)])
+def test_scores_of_a_finer_stage_alone_look_as_far_ahead_as_back(
+    name: str, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ones(NETWORKS[name](width=1).build(1, 1))
+    module.score.weight.data.zero_()
+    for key, score in module.scores.items():
+        score.weight.data.fill_(float(key == str(stride)))
+    monkeypatch.setattr(functional, "max_pool2d", all_of_pool)
+    chosen = [160 + k for k in range(stride)]
+    first, last = map(np.array, ends_of_gradients(module, (384, 32), 0, chosen))
+    assert max(chosen - first) == max(last - chosen)
+
+
 def all_of_pool(x: Tensor, kernel: int, *_: Any, dilation: int = 1, **named: Any) -> Tensor:
     weights = torch.ones(x.shape[1], 1, kernel, kernel, dtype=x.dtype)
     stride = named.get("stride", kernel)
