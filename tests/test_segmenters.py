@@ -26,6 +26,7 @@ SEEDED = {
     "chan-vese",
     "geodesic-contour",
     "threshold-level-set",
+    "laplacian-level-set",
     "snake",
 }
 MULTICHANNEL: set[str] = {

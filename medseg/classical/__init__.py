@@ -120,6 +120,10 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
             "medseg.classical.snake:Snake",
             "elastic curve or surface of points that forces pull to a border; needs seeds",
         ),
+        "laplacian-level-set": (
+            "medseg.classical.laplacian_level_set:LaplacianLevelSet",
+            "contour that ends where edges are steepest, in mm; needs seeds",
+        ),
         "random-walker": (
             "medseg.classical.random_walker:RandomWalker",
             "the seeds that a walk that avoids edges would meet first; interactive",

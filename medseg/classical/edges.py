@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from medseg.relief import gradient_magnitude
+from medseg.relief.gradient import smoothed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,6 +49,46 @@ def edge_map(
     if not mean_square:
         return steepness.fill_(1)
     return 1 / (1 + steepness.square_() / (contrast**2 * mean_square))
+
+
+def stopping_map(
+    image: Tensor,
+    scale: float,
+    contrast: float,
+    spacing: tuple[float, ...],
+    mask: Tensor | None = None,
+) -> Tensor:
+    """exp(-s) of the sum over axes of (steepness / c)²: nothing gets through strong edges.
+
+    Each axis has its own c, as the same edge is less steep where voxels are thick.
+
+    Parameters
+    ----------
+    image, scale, spacing, mask
+        As for `edge_map`.
+    contrast : float
+        c, as part of the steepness along its axis that 1 % of the image inside the mask exceeds.
+
+    Returns
+    -------
+    (...) float32 tensor
+        In [0, 1]; 1 everywhere if so much of the image is constant.
+    """
+    import torch
+
+    along = [slopes(channel, mask) for channel in smoothed(image, scale, spacing, mask)]
+    squared = torch.stack(along).square_().sum(dim=0)
+    total = torch.zeros_like(squared[0])
+    for steepness in squared:
+        if strong := contrast**2 * percentile(steepness, 99, mask):
+            total += steepness / strong
+    return total.neg_().exp_()
+
+
+def percentile(values: Tensor, percent: float, mask: Tensor | None = None) -> float:
+    """What `percent` % of the values inside a mask do not exceed; one of them."""
+    inside = values.flatten() if mask is None else values[mask]
+    return float(inside.kthvalue(max(1, math.ceil(len(inside) * percent / 100))).values)
 
 
 def slopes(values: Tensor, mask: Tensor | None = None) -> Tensor:

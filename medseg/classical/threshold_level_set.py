@@ -87,7 +87,7 @@ class ThresholdLevelSet(Deforming):
         )
 
     def _speed(self, values: Tensor, inside: Tensor) -> Tensor:
-        """1 in the middle of the interval, 0 at its ends, -1 as far outside."""
+        """1 at the mean of the seeds and further inside, 0 at the ends, -1 as far outside."""
         own = values[inside].cpu().double()
         mean, reach = float(own.mean()), self.width * float(own.std(correction=0))
         lower = mean - reach if self.lower is None else self.lower
@@ -97,5 +97,6 @@ class ThresholdLevelSet(Deforming):
                 f"threshold-level-set finds no interval between {lower:g} and {upper:g}: the seeds "
                 "are constant or beyond the end that was given; give lower and upper"
             )
-        half = (upper - lower) / 2
-        return (1 - (values - (lower + upper) / 2).abs() / half).clamp(-1, 1)
+        typical = mean if lower < mean < upper else (lower + upper) / 2
+        full = min(typical - lower, upper - typical)
+        return ((values - lower).minimum(upper - values) / full).clamp(-1, 1)
