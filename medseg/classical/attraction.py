@@ -29,7 +29,7 @@ _CORRECTIONS = 2
 
 @dataclass(frozen=True)
 class Attraction:
-    """How strongly edges and lines pull, and from where; see `Snake` for the fields."""
+    """How strongly edges and lines pull, and from where: fields of `Snake`."""
 
     edge: float
     line: float

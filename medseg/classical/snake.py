@@ -37,13 +37,14 @@ class Snake(Deforming):
 
     Unlike those of level sets, it is made of points, as exact as they are and not as voxels
     are; `contours` gives them. Forces are computed on the device, points are moved on the CPU:
-    they are few. Lengths are in mm, whatever the spacing; a speed of 1 at a point where all
-    forces but one have a weight of 0 is what that one has at most.
+    they are few. Lengths are in mm, whatever the spacing. Weights compare: each force alone
+    moves a point by its weight in mm, at most, in the same time.
 
     Parameters
     ----------
     elasticity : float
-        mm; a contour of twice that radius is drawn together at a speed of 1/2.
+        mm; how strongly it is drawn short: a curve with so large a radius as much as by a force
+        with a weight of 1, a ball twice as much.
     stiffness : float
         mm³; against bends, more than against length.
     region : float
