@@ -10,6 +10,7 @@ from test_pipelines import drawn_head, pipeline
 
 import medseg
 from medseg import Grid, Image, Labels
+from medseg.distance import deepest
 from medseg.interaction import rounds
 
 
@@ -78,6 +79,14 @@ def test_a_brush_keeps_clear_of_the_border(radius: float, reach: float) -> None:
     list(rounds(method, image, Labels(wanted, image.grid), clicks=1, radius=radius))
     away = 2 * np.hypot(*(np.indices((30, 30)) - 10))
     np.testing.assert_array_equal(method.seeds[0] == 1, away <= reach)
+
+
+@pytest.mark.parametrize("shape", [(9, 11), (9, 1, 11), (9, 11, 1)], ids=str)
+def test_the_deepest_voxel_of_a_slice_is_that_of_its_plane(shape: tuple[int, ...]) -> None:
+    spacing = tuple({9: 6.0, 11: 5.0, 1: 2.0}[size] for size in shape)
+    place, depth = deepest(np.ones(shape, bool), spacing)
+    assert [index for index, size in zip(place, shape, strict=True) if size > 1] == [4, 5]
+    assert depth == 30
 
 
 def test_outside_the_mask_nothing_is_wrong() -> None:

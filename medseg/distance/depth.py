@@ -16,7 +16,8 @@ def deepest(
     Parameters
     ----------
     structure : (...) bool array
-        Not empty. What lies beyond the array is not of it.
+        Not empty. What lies beyond the array is not of it, but along axes of length 1, which
+        count for nothing.
     spacing : tuple of float, mm
 
     Returns
@@ -24,7 +25,12 @@ def deepest(
     tuple of int, float
         Of equally deep voxels, the first as they are stored; its depth in mm.
     """
-    beyond = np.pad(~structure, 1, constant_values=True)
-    depth = distance_to(beyond, spacing)[(slice(1, -1),) * structure.ndim]
+    margins = [(1, 1) if size > 1 else (0, 0) for size in structure.shape]
+    beyond = np.pad(~structure, margins, constant_values=True)
+    inside = tuple(
+        slice(before, before + size)
+        for (before, _), size in zip(margins, structure.shape, strict=True)
+    )
+    depth = distance_to(beyond, spacing)[inside]
     place = np.unravel_index(int(depth.argmax()), structure.shape)
     return tuple(int(index) for index in place), float(depth[place])
