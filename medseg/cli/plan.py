@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from medseg.cli.options import Overwrite, Quiet, Settings, Threads, assignments
-from medseg.cli.train import AllowEmpty, Data, Network, TwoD, planned, sides
+from medseg.cli.train import AllowEmpty, Data, TwoD, planned, sides
 
 
 def plan(
@@ -18,7 +18,9 @@ def plan(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="A JSON file; else it is printed."),
     ] = None,
-    network: Network = "unet",
+    network: Annotated[
+        str, typer.Option(metavar="NAME", help="See `medseg methods`; or monai:NAME.")
+    ] = "unet",
     two_d: TwoD = False,
     fold: Annotated[
         str, typer.Option(metavar="I/N|all", help="Whose training cases count, as in train.")

@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     from medseg.learning.run import Run
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A data set: a folder or a CSV file.")]
-Network = Annotated[
-    str | None,
-    typer.Option(
-        "--network",
-        metavar="NAME",
-        help="See `medseg methods`; or monai:NAME. By default that of the recipe, or unet.",
-    ),
-]
 RecipeName = Annotated[
     str | None,
     typer.Option("--recipe", metavar="NAME", help="As a published network was trained."),
@@ -46,7 +38,13 @@ AllowEmpty = Annotated[
 def train(
     data: Data,
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder for the model.")],
-    network: Network = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="See `medseg methods`; or monai:NAME. By default that of the recipe, or unet.",
+        ),
+    ] = None,
     recipe: RecipeName = None,
     two_d: TwoD = False,
     plan: Annotated[
