@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +87,7 @@ def _layer(layers: Layers, k: int) -> nn.Sequential:
     inputs, width, kernel = layers.widths[k], layers.widths[k + 1], layers.kernels[k]
     padding = kernel // 2 if layers.padded else 0
     # PyTorch copies the whole input to continue its border, even by nothing.
-    mode = "replicate" if padding else "zeros"
+    mode: Literal["replicate", "zeros"] = "replicate" if padding else "zeros"
     convolution = nn.Conv3d(inputs, width, kernel, padding=padding, padding_mode=mode, bias=False)
     nn.init.kaiming_normal_(convolution.weight)
     before: Sequence[nn.Module] = (RollingBatchNorm(inputs), nn.PReLU(inputs, _SLOPE))
