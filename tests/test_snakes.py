@@ -1,28 +1,20 @@
 """Snakes: circles by elasticity alone, balls found, concave parts, contours in the world."""
 
-from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from commands import command, complaint
 from numpy.typing import NDArray
 from test_level_sets import away_from_middle, ball, dice
-from test_pipelines import pipeline
 
-from medseg import Grid, Image, Labels, method, reorient, write
+from medseg import Grid, Image, Labels, method, reorient
 from medseg.classical.attraction import gradient_vector_flow
 from medseg.classical.curves import Curves, evenly
 from medseg.classical.matter import Matter
 from medseg.classical.membranes import around
-from medseg.classical.open_snake import OpenSnake
 from medseg.classical.snake import Snake
-from medseg.components import components
 from medseg.contour import filled
-from medseg.io import read_labels
-from medseg.phantom import draw_cohort
 
 BALLS: list[tuple[tuple[int, ...], tuple[float, ...], float]] = [
     ((80, 80), (1.0, 1.0), 30.3),
@@ -311,144 +303,3 @@ def test_the_contour_of_a_slice_lies_in_its_plane() -> None:
 def test_parameters_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         method("snake", **options)
-
-
-# Open ones
-
-
-def arc(spacing: tuple[float, float] = (1.0, 1.0)) -> tuple[Image, NDArray[np.float64]]:
-    """Dark above an arc and bright below, in noise, and at what index it is on each row, mm."""
-    i, j = np.indices((60, 48))
-    border = 24.5 + 8 * np.sin(np.arange(60) / 59 * np.pi)
-    noise = np.random.default_rng(0).normal(scale=0.1, size=i.shape)
-    share = np.clip(j - border[:, None] + 0.5, 0, 1)
-    values = (share + noise)[None].astype(np.float32)
-    return Image(values, Grid.from_spacing(i.shape, spacing)), border * spacing[1]
-
-
-def two_ends(image: Image) -> Labels:
-    ends = np.zeros(image.grid.shape, np.uint8)
-    ends[0, 24:26] = ends[-1, 24:26] = 3
-    return Labels(ends, image.grid)
-
-
-@pytest.mark.parametrize("spacing", [(1.0, 1.0), (1.0, 2.0)], ids=str)
-def test_a_line_between_two_ends_follows_an_edge(spacing: tuple[float, float]) -> None:
-    image, border = arc(spacing)
-    contour = OpenSnake(scale=spacing[1]).contours(image, two_ends(image))
-    wanted = np.interp(contour.points[:, 0], np.arange(60), border)
-    # Beside its ends it has just begun to bend.
-    assert np.abs(contour.points[:, 1] - wanted)[4:-4].max() < 0.7 * spacing[1]
-    np.testing.assert_allclose(
-        contour.points[[0, -1]], [[0, 24.5 * spacing[1]], [59, 24.5 * spacing[1]]]
-    )
-    assert len(contour.cells) == len(contour.points) - 1
-
-
-def test_the_labels_of_a_line_are_thin_and_joined() -> None:
-    image, border = arc()
-    found = OpenSnake().segment(image, two_ends(image)).array
-    rows = np.arange(60)
-    assert set(np.unique(found)) == {0, 3}
-    assert 60 <= (found == 3).sum() < 100
-    assert (found[rows, np.rint(border).astype(int)] == 3).mean() > 0.8
-    assert components(found, connectivity=2)[1] == 1
-
-
-def test_a_bright_vessel_is_followed_in_3d() -> None:
-    shape = (40, 16, 18)
-    middle = 8 + 3 * np.sin(np.arange(40) / 39 * np.pi)
-    _, j, k = np.indices(shape)
-    away = np.hypot(j - middle[:, None, None], k - 8)
-    image = Image(np.exp(-(away**2) / 8)[None], Grid.from_spacing(shape))
-    ends = np.zeros(shape, np.uint8)
-    ends[0, 8, 8] = ends[-1, 8, 8] = 1
-    contour = OpenSnake(edge=0, line=1).contours(image, Labels(ends, image.grid))
-    wanted = np.interp(contour.points[:, 0], np.arange(40), middle)
-    assert np.abs(contour.points[:, 1] - wanted).max() < 0.5
-
-
-def test_free_ends_move_and_fixed_ones_do_not() -> None:
-    image, _ = arc()
-    free, fixed = (
-        OpenSnake(ends=ends, iterations=60).contours(image, two_ends(image)).size
-        for ends in ("free", "fixed")
-    )
-    assert free < fixed - 2
-
-
-def test_a_line_without_forces_is_straight() -> None:
-    image = constant((20, 30), (1.0, 1.0))
-    ends = np.zeros((20, 30), np.uint8)
-    ends[3, 4] = ends[15, 20] = 1
-    assert OpenSnake().contours(image, Labels(ends, image.grid)).size == pytest.approx(20)
-
-
-def test_states_of_a_line_end_with_the_result() -> None:
-    image, _ = arc()
-    states = list(OpenSnake().states(image, two_ends(image)))
-    np.testing.assert_array_equal(
-        states[-1].array, OpenSnake().segment(image, two_ends(image)).array
-    )
-    assert 10 < len(states) < 1000
-
-
-def test_a_line_ends_where_the_volume_does() -> None:
-    image = Image(np.eye(10, 11)[None], Grid.from_spacing((10, 11)))
-    ends = np.zeros((10, 11), np.uint8)
-    ends[0, 10] = ends[9, 10] = 1
-    pushed = OpenSnake(edge=0, line=-1, scale=4, elasticity=0, stiffness=0, ends="free")
-    found = pushed.segment(image, Labels(ends, image.grid)).array
-    assert found[:, 10].any()
-
-
-def test_a_line_needs_two_ends() -> None:
-    image, _ = arc()
-    one = np.zeros((60, 48), np.uint8)
-    one[5, 5:8] = 4
-    with pytest.raises(ValueError, match="seeds of label 4 in two parts that do not touch, got 1"):
-        OpenSnake().segment(image, Labels(one, image.grid))
-
-
-# On the command line and in a study
-
-
-def test_the_command_writes_the_surface_and_the_labels(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    image, seeds, wanted = ball((16, 18, 12), (1.0, 1.0, 2.0), 5)
-    write(image, tmp_path / "image.nii.gz")
-    write(seeds, tmp_path / "seeds.nii.gz")
-    given = ["segment", tmp_path / "image.nii.gz", "-o", tmp_path / "found.nii.gz", "-m", "snake"]
-    given += ["--seeds", tmp_path / "seeds.nii.gz", "--set", "scale=0.5", "--device", "cpu"]
-    code, _, err = command(capsys, *given, "--contour", tmp_path / "surface.gii")
-    assert code == 0, err
-    assert dice(read_labels(tmp_path / "found.nii.gz").array == 1, wanted) > 0.85
-    surface: Any = nib.load(tmp_path / "surface.gii")
-    assert radii(surface.agg_data("pointset")).mean() == pytest.approx(5, rel=0.1)
-
-
-def test_the_command_writes_no_contour_of_what_has_none(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    image, _, _ = ball((12, 12), (1.0, 1.0), 4)
-    write(image, tmp_path / "image.nii.gz")
-    given = ("segment", tmp_path / "image.nii.gz", "-o", tmp_path / "found.nii.gz")
-    refused = complaint(capsys, *given, "-m", "otsu", "--contour", tmp_path / "contour.vtk")
-    assert "--contour is for methods that move one of points; use -m snake" in refused
-    refused = complaint(capsys, *given, "-m", "snake", "--contour", tmp_path / "contour.stl")
-    assert "contours are written as .vtk, .gii" in refused
-    (tmp_path / "contour.vtk").touch()
-    refused = complaint(capsys, *given, "-m", "snake", "--contour", tmp_path / "contour.vtk")
-    assert "contour.vtk exists; --overwrite replaces it" in refused
-
-
-def test_hippocampus_snake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = draw_cohort(tmp_path / "data", cases=5, shape=(20, 20, 16))
-
-    pipeline("hippocampus_snake.py").main(data, tmp_path / "surface.vtk", radius=2)
-
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert "mean of 1 cases   Dice" in lines[-1]
-    assert (tmp_path / "surface.vtk").read_bytes().startswith(b"# vtk")
