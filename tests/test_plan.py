@@ -413,7 +413,7 @@ def test_the_command_takes_settings(tmp_path: Path, capsys: pytest.CaptureFixtur
         (("--set", "batch=3"), "a plan has no setting batch; name it as plan.KEY or network.KEY"),
         (("--set", "plan.spacing=1"), "plan.spacing is a list of 3 numbers"),
         (("--set", "plan.spacing"), "--set takes key=value"),
-        (("--network", "vnet"), "no network is called 'vnet'"),
+        (("--network", "wnet"), "no network is called 'wnet'"),
         (("--fold", "7/5"), "the folds are 0/5 to 4/5"),
     ],
     ids=lambda value: "" if isinstance(value, str) else " ".join(map(str, value)),
