@@ -24,6 +24,20 @@ from torch.nn import functional
 Corner = tuple[int, ...]
 
 
+def centred(side: int) -> Tensor:
+    """Weights along a tile: a Gaussian about its middle, an eighth of the side wide."""
+    return _gaussian(side, (side - 1) / 2)
+
+
+def at_half(side: int) -> Tensor:
+    """The same about voxel `side // 2`, as nnU-Net has it."""
+    return _gaussian(side, side // 2)
+
+
+def _gaussian(side: int, middle: float) -> Tensor:
+    return torch.exp(-0.5 * (8 * (torch.arange(side) - middle) / side) ** 2)
+
+
 @dataclass(frozen=True, eq=False)
 class Slab:
     """Rows of the first axis whose logits are final.
@@ -110,6 +124,7 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
     mask: Tensor | None = None,
     margin: tuple[int, ...] | None = None,
     period: tuple[int, ...] | None = None,
+    window: Callable[[int], Tensor] = centred,
 ) -> Iterator[Slab]:
     """Logits of a volume, a slab of rows at a time, from the first row to the last.
 
@@ -133,6 +148,8 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
         function of (B, C, *(patch + 2 * margin)).
     period : tuple of int, optional
         With a margin, tiles start on multiples of it.
+    window : function of int -> (side,) tensor
+        Weights of the logits along a tile of so many voxels.
 
     Yields
     ------
@@ -149,8 +166,8 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
     else:
         starts = periodic_lattice(size, patch, overlap, period or (1,) * len(size))
     covered = tuple(along[-1] + side for along, side in zip(starts, patch, strict=True))
-    windows = tuple(_window(side).to(volume.device) for side in patch)
-    window = _outer(windows)
+    windows = tuple(window(side).to(volume.device) for side in patch)
+    gaussian = _outer(windows)
     weights = tuple(map(_summed, windows, starts, before, size))
     total: Tensor | None = None
     layers = _groups(starts[0], -(-batch // _count(starts[1:])))
@@ -161,7 +178,7 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
         corners = [corner for corner in product(layer, *starts[1:]) if _wanted(corner, patch, mask)]
         for group in _groups(corners, batch):
             logits = network(_cut(volume, group, patch, margin))
-            _add(logits, total, group, layer[0], window)
+            _add(logits, total, group, layer[0], gaussian)
         first, last = max(layer[0] - before[0], 0), min(end - before[0], size[0])
         if first < last:
             done = total.narrow(1, first + before[0] - layer[0], last - first)
@@ -260,12 +277,6 @@ def _at_least(volume: Tensor, patch: tuple[int, ...]) -> Tensor:
         missing = max(side - size, 0)
         sides += [missing // 2, missing - missing // 2]
     return functional.pad(volume, sides) if any(sides) else volume
-
-
-def _window(side: int) -> Tensor:
-    """Gaussian of an eighth of the side, as nnU-Net weighs its patches."""
-    x = torch.arange(side) - (side - 1) / 2
-    return torch.exp(-0.5 * (8 * x / side) ** 2)
 
 
 def _outer(vectors: tuple[Tensor, ...]) -> Tensor:

@@ -221,7 +221,7 @@ def test_conventions_that_nobody_has_are_refused(fields: dict[str, Any], message
 
 
 def test_a_plan_keeps_its_conventions_in_json() -> None:
-    conventions = Conventions("LPS", "nonzero", "cubic", "kept", "patch", (1, 2))
+    conventions = Conventions("LPS", "nonzero", "cubic", "kept", "patch", "half", (1, 2))
     plan = some_plan(conventions=conventions)
     assert Plan.from_json(plan.to_json()) == plan
 
@@ -279,6 +279,23 @@ def test_mirrored_passes_are_averaged(patch: tuple[int, ...]) -> None:
 def test_axes_that_an_image_has_not_can_not_be_mirrored(axes: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="mirrored names axes below 3, each once"):
         some_model(some_plan(), mirrored=axes)
+
+
+@pytest.mark.parametrize(("window", "middle"), [("centred", 1.5), ("half", 2)])
+def test_tiles_weigh_most_where_the_conventions_say(window: str, middle: float) -> None:
+    image = noise()
+    cut = Image.from_array(image.array[:, :4, :7, :4], (1, 2, 3))
+    model = some_model(some_plan(conventions=Conventions(tiles="patch", window=window)))
+    values = torch.from_numpy((cut.array - cut.array.mean()) / cut.array.std())[None]
+    with torch.inference_mode():
+        tiles = [model.network(values[:, :, :, j : j + 4])[0] for j in (0, 2, 3)]
+    weights = torch.exp(-0.5 * (2 * (torch.arange(4) - middle)) ** 2)[None, None, :, None]
+    total, weight = torch.zeros(2, 4, 7, 4), torch.zeros(1, 1, 7, 1)
+    for j, logits in zip((0, 2, 3), tiles, strict=True):
+        total[:, :, j : j + 4] += logits * weights
+        weight[:, :, j : j + 4] += weights
+    expected = (total / weight).softmax(0)
+    np.testing.assert_allclose(model.probabilities(cut).array, expected, atol=1e-5)
 
 
 def test_tiles_of_a_patch_never_grow() -> None:

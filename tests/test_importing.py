@@ -370,7 +370,9 @@ def test_the_plan_does_as_nnunet_does(tmp_path: Path) -> None:
     plan = Model.load(run, "cpu").plan
     assert (plan.spacing, plan.patch, plan.labels) == ((1, 2, 3), (12, 8, 4), (0, 1, 2))
     assert (plan.channels, plan.names) == (("MRI",), {1: "front", 2: "back"})
-    assert plan.conventions == Conventions("stored", "nonzero", "cubic", "kept", "patch", (0, 1, 2))
+    assert plan.conventions == Conventions(
+        "stored", "nonzero", "cubic", "kept", "patch", "half", (0, 1, 2)
+    )
 
 
 @pytest.mark.parametrize(

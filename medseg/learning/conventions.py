@@ -22,6 +22,7 @@ _CHOICES = {
     "interpolation": ("linear", "cubic"),
     "slices": ("resampled", "kept"),
     "tiles": ("grown", "patch"),
+    "window": ("centred", "half"),
 }
 
 
@@ -45,6 +46,9 @@ class Conventions:
         "kept".
     tiles : str
         "grown" takes a volume that is hardly larger than a patch at once, "patch" never.
+    window : str
+        Logits of a tile of n voxels weigh most at its middle, "centred", or at voxel n // 2,
+        "half".
     mirrored : tuple of int
         The logits of a tile are the mean over its mirror images along all choices of these axes.
     """
@@ -54,6 +58,7 @@ class Conventions:
     interpolation: str = "linear"
     slices: str = "resampled"
     tiles: str = "grown"
+    window: str = "centred"
     mirrored: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ from medseg.learning.preparing import Prepared, at_native_size, prepare, thick_s
 from medseg.learning.run import Run
 from medseg.learning.weights import load_tensors, put_weights
 from medseg.segmenter import in_place_of, require_place
-from medseg.tiling import Slab, most_likely, sweep
+from medseg.tiling import Slab, at_half, centred, most_likely, sweep
 from medseg.volume import Image, Labels, orientation, reorient
 
 # Tiles of small patches go through the network together, up to so many voxels.
@@ -201,6 +201,7 @@ class Model:
             mask=mask,
             margin=margin if exact else None,
             period=self._in_volume(network.period, 1),
+            window=at_half if self.plan.conventions.window == "half" else centred,
         )
 
     def _tile(self, shape: tuple[int, ...]) -> tuple[int, ...]:

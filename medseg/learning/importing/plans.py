@@ -151,6 +151,7 @@ def plan_of(
             interpolation="cubic",
             slices="kept",
             tiles="patch",
+            window="half",
             mirrored=mirrored,
         ),
     )
