@@ -42,7 +42,7 @@ def import_nnunet(
 ) -> None:
     """Make a run of medseg from a plain or residual-encoder U-Net that nnU-Net 2 has trained.
 
-    It predicts what nnU-Net predicts, with eight mirrored passes as nnU-Net has; one pass with
+    It predicts what nnU-Net predicts, from as many mirrored passes as nnU-Net has; one pass with
     `medseg predict --set mirrored=[]`. Nothing of a checkpoint is run: a file with anything but
     tensors and numbers is refused.
     """
