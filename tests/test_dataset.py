@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from medseg import Case, Dataset
 from medseg.dataset import LAYOUTS
+from medseg.io import stem_of
 
 SHAPE = (3, 4, 5)
 
@@ -390,9 +392,68 @@ def test_folds_keep_names_channels_and_regions() -> None:
         assert (side.names, side.channels, side.regions) == ({1: "a"}, ("t1",), {"both": (1, 2)})
 
 
-def test_the_default_split_is_the_first_of_five_folds() -> None:
+def test_cases_without_annotation_are_dealt_out_by_name() -> None:
     dataset = cohort(*[""] * 12)
-    assert dataset.split() == dataset.fold(0, 5)
+    for k in range(5):
+        assert names(dataset.fold(k, 5)[1]) == {f"case_{n:02d}" for n in range(k, 12, 5)}
+
+
+def annotated(folder: Path, sizes: Sequence[Mapping[int, int]], spacing: float = 1.0) -> Dataset:
+    """A case for each mapping of label to voxels."""
+    cases = []
+    for number, size in enumerate(sizes):
+        labels = np.zeros(200, np.uint8)
+        labels[: sum(size.values())] = [label for label, n in size.items() for _ in range(n)]
+        file = folder / f"case_{number:02d}.nii.gz"
+        nib.save(nib.Nifti1Image(labels.reshape(10, 5, 4), np.eye(4) * spacing), file)
+        cases.append(Case(stem_of(file), (Path("x.nii"),), file))
+    return Dataset(tuple(cases))
+
+
+def held_out(dataset: Dataset, count: int) -> list[list[int]]:
+    """Numbers of the cases that validate, fold by fold."""
+    return [
+        [int(case.name[-2:]) for case in validation.cases] for _, validation in dataset.folds(count)
+    ]
+
+
+def test_a_rare_label_is_in_every_fold(tmp_path: Path) -> None:
+    # By their names alone, both cases with label 7 would be in the first of two folds.
+    rare = {0: {1: 20, 7: 3}, 2: {1: 20, 7: 3}}
+    dataset = annotated(tmp_path, [rare.get(k, {1: 20}) for k in range(6)])
+    folds = held_out(dataset, 2)
+    assert [len({0, 2} & set(fold)) for fold in folds] == [1, 1]
+    assert [len(fold) for fold in folds] == [3, 3]
+
+
+def test_folds_are_alike_in_volume(tmp_path: Path) -> None:
+    sizes = [100, 1, 100, 1, 60, 42, 60, 40]
+    folds = held_out(annotated(tmp_path, [{1: n} for n in sizes]), 2)
+    volumes = [sum(sizes[k] for k in fold) for fold in folds]
+    assert [len(fold) for fold in folds] == [4, 4]
+    assert abs(volumes[0] - volumes[1]) <= 4  # by name: 320 and 84
+
+
+def test_folds_are_made_of_patients_and_their_labels(tmp_path: Path) -> None:
+    cases = annotated(tmp_path, [{1: 5}, {1: 5, 2: 5}, {1: 5}, {1: 5, 2: 5}]).cases
+    whose = ("anna", "anna", "ben", "cleo")
+    dataset = Dataset(tuple(replace(c, patient=p) for c, p in zip(cases, whose, strict=True)))
+    folds = held_out(dataset, 2)
+    assert sorted(folds) == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_few_cases_have_folds_too(count: int, tmp_path: Path) -> None:
+    folds = held_out(annotated(tmp_path, [{1: n} for n in (4, 9, 2, 7)]), count)
+    assert sorted(case for fold in folds for case in fold) == [0, 1, 2, 3]
+    assert all(folds)
+
+
+def test_a_damaged_annotation_is_named(tmp_path: Path) -> None:
+    dataset = annotated(tmp_path, [{1: 5}, {1: 5}])
+    (tmp_path / "case_01.nii.gz").write_bytes(b"none")
+    with pytest.raises(ValueError, match="case_01"):
+        dataset.fold(0, 2)
 
 
 @pytest.mark.parametrize(
@@ -400,6 +461,7 @@ def test_the_default_split_is_the_first_of_five_folds() -> None:
     [
         (0, 1, "3 patients give 2 to 3 folds, asked for 1"),
         (0, 4, "3 patients give 2 to 3 folds, asked for 4"),
+        (0, 9, "3 patients give 2 to 3 folds, asked for 9"),
         (3, 3, "the folds are 0/3 to 2/3, got 3/3"),
         (-1, 3, "the folds are 0/3 to 2/3, got -1/3"),
     ],
@@ -407,6 +469,11 @@ def test_the_default_split_is_the_first_of_five_folds() -> None:
 def test_folds_that_there_are_not_are_refused(index: int, count: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         cohort("", "", "").fold(index, count)
+
+
+def test_a_single_patient_has_no_folds() -> None:
+    with pytest.raises(ValueError, match="1 patients give no folds, asked for 2"):
+        cohort("anna", "anna").fold(0, 2)
 
 
 # What is wrong

@@ -64,8 +64,8 @@ def train(
         str,
         typer.Option(
             metavar="I/N|all",
-            help="Which cases validate: a fold of cross-validation, or none. By default every "
-            "fifth.",
+            help="Which cases validate: a fold of cross-validation, alike in labels, or none. By "
+            "default every fifth.",
         ),
     ] = "",
     allow_empty: AllowEmpty = False,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medseg.dataset.case import Case
 from medseg.dataset.check import problems_of
+from medseg.dataset.folds import patient_of, patients_in_folds
 from medseg.dataset.layouts import LAYOUTS
 from medseg.device import available_threads
 
@@ -79,28 +80,33 @@ class Dataset:
 
         With fewer than `every` patients nothing validates, and the second data set is empty.
         """
-        if len(self._patients()) < every:
+        patients = self._patients()
+        if len(patients) < every:
             return self, self._with(())
-        return self.fold(0, every)
+        return self._parted(patients[::every])
 
     def fold(self, index: int, count: int) -> tuple[Dataset, Dataset]:
-        """Training and validation of one of `count` folds of cross-validation.
+        """Training and validation of one of `count` folds of cross-validation; see `folds`."""
+        if not 0 <= index < count:
+            raise ValueError(f"the folds are 0/{count} to {count - 1}/{count}, got {index}/{count}")
+        return self.folds(count)[index]
 
-        Fold i validates on every `count`-th patient, beginning with patient i, in the order
-        of the names; so each patient validates in just one fold.
+    def folds(self, count: int) -> tuple[tuple[Dataset, Dataset], ...]:
+        """Training and validation of each of `count` folds of cross-validation.
+
+        Each patient validates in just one fold, and every fold has its share of the patients,
+        of each label and of its volume; the annotations are read to see to that.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer patients than folds, or an annotation can't be read.
         """
         patients = self._patients()
         if not 2 <= count <= len(patients):
-            raise ValueError(
-                f"{len(patients)} patients give 2 to {len(patients)} folds, asked for {count}"
-            )
-        if not 0 <= index < count:
-            raise ValueError(f"the folds are 0/{count} to {count - 1}/{count}, got {index}/{count}")
-        held_out = set(patients[index::count])
-        sides: tuple[list[Case], list[Case]] = ([], [])
-        for case in self.cases:
-            sides[_patient(case) in held_out].append(case)
-        return self._with(tuple(sides[0])), self._with(tuple(sides[1]))
+            many = f"2 to {len(patients)}" if len(patients) > 1 else "no"
+            raise ValueError(f"{len(patients)} patients give {many} folds, asked for {count}")
+        return tuple(self._parted(held_out) for held_out in patients_in_folds(self.cases, count))
 
     def check(self, *, allow_empty: bool = False) -> None:
         """Read everything and refuse what training would stumble over, all at once.
@@ -132,11 +138,14 @@ class Dataset:
         return channels, tuple(self.names)
 
     def _patients(self) -> list[str]:
-        return list(dict.fromkeys(_patient(case) for case in self.cases))
+        return list(dict.fromkeys(map(patient_of, self.cases)))
+
+    def _parted(self, held_out: Collection[str]) -> tuple[Dataset, Dataset]:
+        """Cases of all other patients, and of these."""
+        sides: tuple[list[Case], list[Case]] = ([], [])
+        for case in self.cases:
+            sides[patient_of(case) in held_out].append(case)
+        return self._with(tuple(sides[0])), self._with(tuple(sides[1]))
 
     def _with(self, cases: tuple[Case, ...]) -> Dataset:
         return replace(self, cases=cases)
-
-
-def _patient(case: Case) -> str:
-    return case.patient or case.name

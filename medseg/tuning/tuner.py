@@ -100,7 +100,7 @@ class _Sides:
         count = min(folds, len({case.patient or case.name for case in order}))
         if folds and count < 2:
             log.warning("one patient can't be cross-validated: nothing is held out")
-        parts = [training.fold(i, count) for i in range(count)] if count > 1 else []
+        parts = training.folds(count) if count > 1 else ()
         fitting = [tuple(case for case in order if case in part.cases) for part, _ in parts]
         return cls((*fitting, tuple(order)), tuple(part.cases for _, part in parts))
 
