@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -35,7 +37,12 @@ class Topology:
 
 
 def topology(
-    spacing: tuple[float, ...], patch: tuple[int, ...], *, width: int, levels: int
+    spacing: tuple[float, ...],
+    patch: tuple[int, ...],
+    *,
+    width: int,
+    levels: int,
+    widest: int = 320,
 ) -> Topology:
     """Halve each axis while it is long enough and its voxels are not much coarser than others.
 
@@ -52,6 +59,8 @@ def topology(
         Features of the finest level; each level has twice as many as the one above.
     levels : int
         At most so many.
+    widest : int
+        No level has more features.
 
     References
     ----------
@@ -73,5 +82,30 @@ def topology(
         stride = np.where(halved, 2, 1)
         zooms, sizes = zooms * stride, -(-sizes // stride)
         strides.append(tuple(stride.tolist()))
-    features = tuple(min(width * 2**level, 320) for level in range(len(kernels)))
+    features = tuple(min(width * 2**level, widest) for level in range(len(kernels)))
     return Topology(tuple(kernels), tuple(strides), features)
+
+
+def feature_maps(
+    levels: Topology, patch: Sequence[int], classes: int, encoder: Sequence[int], decoder: int
+) -> int:
+    """Count the numbers that the layers of a U-Net give for a patch, nnU-Net's measure of memory.
+
+    Parameters
+    ----------
+    levels : Topology
+    patch : sequence of int
+        Voxels; multiples of those of the topology.
+    classes : int
+        Logits, which count at full resolution alone.
+    encoder : sequence of int
+        How many layers each level of the encoder has, finest first.
+    decoder : int
+        How many each level of the decoder has, the one that comes up from below among them.
+    """
+    sizes = np.array(patch) // np.cumprod(levels.strides, axis=0)
+    voxels = [prod(size) for size in sizes.tolist()]
+    layers = [n + decoder for n in encoder[: len(voxels)]]
+    layers[-1] -= decoder  # the coarsest level has no decoder
+    maps = zip(layers, levels.features, voxels, strict=True)
+    return sum(n * width * many for n, width, many in maps) + classes * voxels[0]
