@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,26 @@ from medseg.dataset.case import Case
 from medseg.volume import BACKGROUND, Image, Labels, require_match
 
 
-def problems_of(
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What was read of a case, and what is wrong with it, one line a problem.
+
+    Parameters
+    ----------
+    image, labels : optional
+        Not there where they can't be read.
+    problems : tuple of str
+    """
+
+    image: Image | None
+    labels: Labels | None
+    problems: tuple[str, ...]
+
+
+def read_checked(
     case: Case, expected: tuple[int, tuple[int, ...]], *, allow_empty: bool
-) -> list[str]:
-    """Read a case and say what is wrong with it, one line a problem.
+) -> Reading:
+    """Read a case and say what is wrong with it.
 
     Parameters
     ----------
@@ -25,7 +42,8 @@ def problems_of(
     missing = [path for path in case.files() if not path.exists()]
     if missing or case.reference is None:
         lines = [f"{case.name}: {path} is missing" for path in missing]
-        return lines if case.reference else [*lines, f"{case.name}: it has no label map"]
+        none = () if case.reference else (f"{case.name}: it has no label map",)
+        return Reading(None, None, (*lines, *none))
     channels, known = expected
     reads = (lambda: case.image(channels), case.labels, case.mask, case.weights)
     tried = [_tried(read) for read in reads]
@@ -38,7 +56,8 @@ def problems_of(
     if weights is not None and not (weights.array.min() >= 0 and weights.array.any()):
         found.append(f"{case.name}: {case.weight_file} has weights below 0, or 0 throughout")
     others = ((labels, case.reference), (mask, case.mask_file), (weights, case.weight_file))
-    return found + [f"{case.name}: {problem}" for problem in _place_problems(image, others)]
+    found += [f"{case.name}: {problem}" for problem in _place_problems(image, others)]
+    return Reading(image, labels, tuple(found))
 
 
 def _tried(read: Callable[[], Any]) -> tuple[Any, str]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from medseg.dataset.case import Case
-from medseg.dataset.check import problems_of
+from medseg.dataset.check import read_checked
 from medseg.dataset.folds import patient_of, patients_in_folds
 from medseg.dataset.layouts import LAYOUTS
 from medseg.device import available_threads
+from medseg.volume import Image, Labels
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -119,19 +123,49 @@ class Dataset:
             without any label (unless `allow_empty`), an empty mask, weights below 0, NaN or
             infinite voxels, another number of channels.
         """
-        if lines := self.problems(allow_empty=allow_empty):
-            raise ValueError(
-                f"{len(lines)} problems in the data set:\n" + "\n".join(f"  {x}" for x in lines)
-            )
+        _require_none(self.problems(allow_empty=allow_empty))
 
     def problems(self, *, allow_empty: bool = False) -> tuple[str, ...]:
         """Read everything and say what training would stumble over; see `check`."""
+        return self._read(lambda case, image, labels: None, allow_empty=allow_empty)[1]
+
+    def visit(
+        self, look: Callable[[Case, Image, Labels], T], *, allow_empty: bool = False
+    ) -> tuple[T, ...]:
+        """Check as `check` does, and return what `look` makes of each case that is read for it.
+
+        Parameters
+        ----------
+        look : function of a case, its image and its annotation
+            Called in several threads.
+
+        Raises
+        ------
+        ValueError
+            One line a problem, as `check` does.
+        """
+        found, problems = self._read(look, allow_empty=allow_empty)
+        _require_none(problems)
+        return found
+
+    def _read(
+        self, look: Callable[[Case, Image, Labels], T], *, allow_empty: bool
+    ) -> tuple[tuple[T, ...], tuple[str, ...]]:
+        """What `look` makes of the cases without problems, and the problems of the others."""
+        expected = self._expected()
+
+        def one(case: Case) -> tuple[tuple[T, ...], tuple[str, ...]]:
+            reading = read_checked(case, expected, allow_empty=allow_empty)
+            if reading.problems or reading.image is None or reading.labels is None:
+                return (), reading.problems
+            return (look(case, reading.image, reading.labels),), ()
+
         with ThreadPoolExecutor(available_threads()) as pool:
-            found = pool.map(
-                lambda case: problems_of(case, self._expected(), allow_empty=allow_empty),
-                self.cases,
-            )
-            return tuple(line for lines in found for line in lines)
+            seen = list(pool.map(one, self.cases))
+        return (
+            tuple(x for found, _ in seen for x in found),
+            tuple(line for _, problems in seen for line in problems),
+        )
 
     def _expected(self) -> tuple[int, tuple[int, ...]]:
         channels = len(self.channels) or (len(self.cases[0].channels) if self.cases else 1)
@@ -149,3 +183,10 @@ class Dataset:
 
     def _with(self, cases: tuple[Case, ...]) -> Dataset:
         return replace(self, cases=cases)
+
+
+def _require_none(problems: tuple[str, ...]) -> None:
+    if problems:
+        raise ValueError(
+            f"{len(problems)} problems in the data set:\n" + "\n".join(f"  {x}" for x in problems)
+        )
