@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from medseg.learning.predicting import predict
     from medseg.learning.settings import Training
     from medseg.learning.training import train
+    from medseg.measuring import LabelStatistics, label_statistics
     from medseg.metrics import METRICS
     from medseg.networks import NETWORKS
     from medseg.networks.receptive import output_size, receptive_field
@@ -57,6 +58,8 @@ _HOME = {
     "predict": "medseg.learning.predicting",
     "Training": "medseg.learning.settings",
     "train": "medseg.learning.training",
+    "LabelStatistics": "medseg.measuring",
+    "label_statistics": "medseg.measuring",
     "METRICS": "medseg.metrics",
     "NETWORKS": "medseg.networks",
     "output_size": "medseg.networks.receptive",
@@ -100,6 +103,7 @@ __all__ = [
     "Dataset",
     "Grid",
     "Image",
+    "LabelStatistics",
     "Labels",
     "Model",
     "Plan",
@@ -114,6 +118,7 @@ __all__ = [
     "crop",
     "evaluate",
     "evaluate_cases",
+    "label_statistics",
     "make_plan",
     "method",
     "metrics",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -15,6 +17,7 @@ T = TypeVar("T")
 Existing = Literal["refuse", "skip", "overwrite"]
 log = logging.getLogger("medseg")
 _LONGEST_LINE, _KEPT_END = 2000, 500
+_FAILURES = "failures.csv"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,24 @@ class Outcome:
         if self.failed:
             parts.append(f"{len(self.failed)} failed ({', '.join(self.failed)})")
         return "; ".join(parts)
+
+    def save_failures(self, folder: Path, shard: tuple[int, int] | None = None) -> None:
+        """Write `failures.csv` into a folder: case and what happened; none failed, no file."""
+        from medseg.io import replace_file  # brings NumPy, which help does without
+
+        file = of_shard(folder / _FAILURES, shard)
+        if not self.failed:
+            file.unlink(missing_ok=True)  # of an earlier attempt
+            return
+        text = StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([("case", "what happened"), *self.failed.items()])
+        replace_file(file, text.getvalue())
+
+
+def of_shard(path: Path, shard: tuple[int, int] | None) -> Path:
+    """Path of the part that a shard writes: `name_i_of_n.csv`; without shards as it is."""
+    return path if shard is None else path.with_stem(f"{path.stem}_{shard[0]}_of_{shard[1]}")
 
 
 def over_cases(

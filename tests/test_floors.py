@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent / "medseg"
 
 FLOORS = [  # from the ground up; parts of one floor do not see each other
     {"volume", "contour", "registry", "parameter", "device", "progress", "strict_json"},
-    {"segmenter", "clicks", "io", "resampling", "components", "distance", "smoothing"},
+    {"segmenter", "clicks", "measuring", "io", "resampling", "components", "distance", "smoothing"},
     {
         "intensity",
         "sampling",

@@ -126,6 +126,15 @@ Preview = Annotated[
         "--preview", help="Also draw <case>_preview.png: the labels over the image, three planes."
     ),
 ]
+Statistics = Annotated[
+    Path | None,
+    typer.Option(
+        "--statistics",
+        metavar="FILE.csv",
+        help="Write the volume, place and intensity of each label of each case; shards add "
+        "_i_of_n to the name.",
+    ),
+]
 Cleanups = Annotated[
     list[str] | None,
     typer.Option(
@@ -181,9 +190,16 @@ def existing(skip_existing: bool, overwrite: bool) -> Existing:
     return "skip" if skip_existing else "overwrite" if overwrite else "refuse"
 
 
-def conclude(outcome: Outcome) -> None:
-    """Say how many cases are done; end with exit code 3 if some failed."""
+def conclude(
+    outcome: Outcome, output: Path | None = None, shard: tuple[int, int] | None = None
+) -> None:
+    """Say how many cases are done; end with exit code 3 if some failed.
+
+    Those that did are listed in a folder of outputs.
+    """
     log.info("%s", outcome)
+    if output is not None and output.is_dir():
+        outcome.save_failures(output, shard)
     if outcome.failed:
         raise typer.Exit(3)
 

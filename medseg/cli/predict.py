@@ -20,6 +20,7 @@ from medseg.cli.options import (
     Settings,
     Shard,
     SkipExisting,
+    Statistics,
     Threads,
     assignments,
     cleanups_of,
@@ -42,6 +43,7 @@ def predict(
         ),
     ] = False,
     preview: Preview = False,
+    statistics: Statistics = None,
     parameters: Settings = None,
     cleanups: Cleanups = None,
     nan: NaN = None,
@@ -63,16 +65,18 @@ def predict(
 
     settings = {"folder": run, "device": device, **assignments(parameters)}
     model = build(medseg.Model.load, settings, "loading a trained model")
+    part = shard_of(shard)
     outcome = medseg.predict(
         model,
         inputs,
         output,
         probabilities=probabilities,
         preview=preview,
+        statistics=statistics,
         cleanups=cleanups_of(cleanups, device),
         existing=existing(skip_existing, overwrite),
-        shard=shard_of(shard),
+        shard=part,
         nan=nan,
         series=series,
     )
-    conclude(outcome)
+    conclude(outcome, output, part)

@@ -26,6 +26,7 @@ from medseg.cli.options import (
     Settings,
     Shard,
     SkipExisting,
+    Statistics,
     Threads,
     assignments,
     cleanups_of,
@@ -102,6 +103,7 @@ def segment(
     ] = None,
     clicks: Annotated[int, typer.Option("--clicks", "-n", min=1, help="Of that user.")] = 10,
     preview: Preview = False,
+    statistics: Statistics = None,
     parameters: Settings = None,
     cleanups: Cleanups = None,
     nan: NaN = None,
@@ -122,6 +124,7 @@ def segment(
     from medseg.cohort import over_cases
     from medseg.dataset import find_cases, place_outputs
     from medseg.dataset.beside import draw_preview, make_room
+    from medseg.dataset.measured import StatisticsTable
     from medseg.io import read_labels, write
     from medseg.pictures import PREVIEW
 
@@ -157,12 +160,15 @@ def segment(
         if preview:
             draw_preview(case, image, labels, path)
         write(labels, path)
+        table.add(case.name, image, labels)
 
     named, place = {case.name: case for case in cases}, place_outputs(cases, output)
     there, part = existing(skip_existing, overwrite), shard_of(shard)
     make_room(named, place, [PREVIEW] * preview, there, part)
+    table = StatisticsTable(statistics, there, part)
     outcome = over_cases(work, named, place, existing=there, shard=part, what=method)
-    conclude(outcome)
+    table.complete([(named[name], place(name)) for name in outcome.skipped], channels, nan)
+    conclude(outcome, output, part)
 
 
 def chain_called(name: str, device: str, parameters: dict[str, object]) -> Chain:

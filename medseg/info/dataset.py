@@ -11,7 +11,7 @@ import numpy as np
 
 from medseg.dataset import LAYOUTS, Case, Dataset
 from medseg.device import available_threads
-from medseg.info.measures import counted, voxel_size
+from medseg.measuring import counted, voxel_size
 from medseg.volume import Grid
 
 _Seen = tuple[Grid, dict[int, float]]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.dataset import Dataset
-from medseg.info.measures import counted, voxel_size
 from medseg.info.oddities import odd_grid, odd_image, odd_labels
 from medseg.io import READERS, read_stored, suffix_of
+from medseg.measuring import counted, voxel_size
 from medseg.volume import BACKGROUND, Grid, orientation
 
 _FEW = 16

@@ -12,6 +12,7 @@ from medseg.cleanup.cleaning import cleaned
 from medseg.cohort import Existing, Outcome, over_cases
 from medseg.dataset import Case, find_cases, place_outputs
 from medseg.dataset.beside import beside, draw_preview, make_room
+from medseg.dataset.measured import StatisticsTable
 from medseg.io import write, write_nifti
 from medseg.learning.model import Model
 from medseg.pictures import PREVIEW
@@ -27,6 +28,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     *,
     probabilities: bool = False,
     preview: bool = False,
+    statistics: str | Path | None = None,
     cleanups: Sequence[Callable[[Labels], Labels]] = (),
     existing: Existing = "refuse",
     shard: tuple[int, int] | None = None,
@@ -47,6 +49,9 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     preview : bool
         Also draw `<case>_preview.png`: the labels over the image, and the annotation of the case
         where there is one; see `medseg.pictures.draw_overlay`.
+    statistics : path of a CSV file, optional
+        For a table of volume, place and intensity, a line for each label of each case; see
+        `medseg.label_statistics`. That of a shard has `_i_of_n` in its name.
     cleanups : sequence of functions, Labels -> Labels
         What is done to the labels, one after the other, as those of `medseg.CLEANUPS`; outside
         the mask all stays 0. Probabilities stay as they are.
@@ -69,6 +74,8 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     cases = {case.name: case for case in find_cases(inputs, channels, series=series)}
     place = place_outputs(cases.values(), output)
     make_room(cases, place, [_ENDING] * probabilities + [PREVIEW] * preview, existing, shard)
+    file = None if statistics is None else Path(statistics)
+    table = StatisticsTable(file, existing, shard, model.plan.channels)
 
     def work(case: Case, path: Path) -> None:
         image, mask = case.image(channels, nan), case.mask()
@@ -82,15 +89,12 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         if preview:
             draw_preview(case, image, labels, path)
         write(labels, path)
+        table.add(case.name, image, labels)
 
-    return over_cases(
-        work,
-        cases,
-        place,
-        existing=existing,
-        shard=shard,
-        what="predicting",
-    )
+    outcome = over_cases(work, cases, place, existing=existing, shard=shard, what="predicting")
+    done_before = [(cases[name], place(name)) for name in outcome.skipped]
+    table.complete(done_before, channels, nan, model.plan.names)
+    return outcome
 
 
 def write_probabilities(probabilities: Image, path: Path) -> None:
