@@ -326,6 +326,31 @@ def test_each_case_comes_once() -> None:
         Dataset((case, case))
 
 
+# As a CSV file
+
+
+@pytest.mark.parametrize("layout", [csv, nnunet, pair_of_folders])
+def test_a_data_set_that_was_saved_is_the_same(
+    layout: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = layout(Path("data"))  # relative, as most people name it
+    dataset = Dataset.read(place)
+    dataset.save("elsewhere/cases.csv")
+    found = Dataset.read("elsewhere/cases.csv")
+    for case, wanted in zip(found.cases, dataset.cases, strict=True):
+        assert (case.name, case.patient) == (wanted.name, wanted.patient)
+        assert [x.resolve() for x in case.files()] == [x.resolve() for x in wanted.files()]
+    assert len(found.channels) == len(dataset.cases[0].channels)
+    assert found.channels == dataset.channels or not dataset.channels
+
+
+def test_cases_of_another_number_of_images_are_no_csv_file(tmp_path: Path) -> None:
+    cases = (Case("a", (Path("x.nii"),)), Case("b", (Path("x.nii"), Path("y.nii"))))
+    with pytest.raises(ValueError, match=r"equally many images.* got \[1, 2\] images a case"):
+        Dataset(cases).save(tmp_path / "cases.csv")
+
+
 # Who validates
 
 

@@ -13,7 +13,9 @@ from medseg.dataset.case import Case
 from medseg.dataset.check import read_checked
 from medseg.dataset.folds import patient_of, patients_in_folds
 from medseg.dataset.layouts import LAYOUTS
+from medseg.dataset.listing import csv_of
 from medseg.device import available_threads
+from medseg.io import replace_file
 from medseg.volume import Image, Labels
 
 T = TypeVar("T")
@@ -78,6 +80,13 @@ class Dataset:
     def recognises(cls, path: str | Path) -> bool:
         """Whether `read` would take `path` for a data set."""
         return any(layout.recognises(Path(path)) for layout in LAYOUTS.values())
+
+    def save(self, path: str | Path) -> None:
+        """Write the cases as a CSV file that `read` takes, with absolute paths.
+
+        Label names and regions are not in it.
+        """
+        replace_file(Path(path), csv_of(self.cases, self.channels))
 
     def split(self, every: int = 5) -> tuple[Dataset, Dataset]:
         """Training and validation: every fifth patient, beginning with the first, validates.
