@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from medseg import Case, Dataset, Grid, Image, Labels, Plan, make_plan, reorient, write
 from medseg.intensity import Identity, Window, ZScore
-from medseg.learning.planning import _PATCH_VOXELS, _patch
+from medseg.learning.patches import PATCH_VOXELS, patch_of
 from medseg.networks.from_monai import MonaiNetwork
 from medseg.networks.topology import topology
 from medseg.networks.unet import UNet
@@ -72,7 +72,10 @@ def test_an_unknown_field_is_refused(tmp_path: Path) -> None:
         Plan.load(tmp_path / "plan.json")
 
 
-@pytest.mark.parametrize("field", sorted(ball_plan().to_json().keys() - {"conventions"}))
+LATER = {"conventions", "batch", "notes"}
+
+
+@pytest.mark.parametrize("field", sorted(ball_plan().to_json().keys() - LATER))
 def test_a_missing_field_is_refused(field: str) -> None:
     content = ball_plan().to_json()
     del content[field]
@@ -80,9 +83,10 @@ def test_a_missing_field_is_refused(field: str) -> None:
         Plan.from_json(content)
 
 
-def test_a_plan_from_before_there_were_conventions_has_those_of_medseg() -> None:
+@pytest.mark.parametrize("field", sorted(LATER))
+def test_a_plan_from_before_there_was_a_field_has_that_of_medseg(field: str) -> None:
     content = ball_plan().to_json()
-    del content["conventions"]
+    del content[field]
     assert Plan.from_json(content) == ball_plan()
 
 
@@ -132,6 +136,8 @@ def test_a_plan_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         ({"labels": (0,)}, "labels are 0 and at least one other, each once"),
         ({"labels": (0, 1, 1)}, "labels are 0 and at least one other, each once"),
         ({"mirror": (3,)}, "mirror names axes below 3"),
+        ({"batch": -1}, "a batch of 0 or more"),
+        ({"notes": "quick"}, "notes by name"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
@@ -186,8 +192,8 @@ def test_the_patch_has_the_median_size_in_mm(tmp_path: Path) -> None:
 def test_any_patch_keeps_to_the_budget_and_to_the_strides(
     spacing: tuple[float, ...], size: tuple[int, ...], slices: int | None
 ) -> None:
-    patch = _patch(spacing, np.array(size, float), slices)
-    assert prod(patch) <= _PATCH_VOXELS
+    patch = patch_of(spacing, np.array(size, float), slices)
+    assert prod(patch) <= PATCH_VOXELS
     axes = [axis for axis in range(3) if axis != slices]
     sides = tuple(patch[axis] for axis in axes)
     assert min(sides) >= 2
@@ -198,9 +204,9 @@ def test_any_patch_keeps_to_the_budget_and_to_the_strides(
 
 
 def test_a_large_patch_is_shrunk_in_proportion() -> None:
-    patch = _patch((1.0, 1.0, 1.0), np.array([400.0, 200.0, 200.0]), None)
+    patch = patch_of((1.0, 1.0, 1.0), np.array([400.0, 200.0, 200.0]), None)
     assert patch[0] == pytest.approx(2 * patch[1], rel=0.25)
-    assert prod(patch) > _PATCH_VOXELS / 2
+    assert prod(patch) > PATCH_VOXELS / 2
 
 
 def test_levels_follow_the_patch(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

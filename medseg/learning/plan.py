@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,10 @@ class Plan:
         first (left-right) unless the user says so.
     conventions : Conventions
         What a network that was not trained by medseg wants done otherwise.
+    batch : int
+        Patches of an update, where the training does not say; 0 leaves that to it too.
+    notes : mapping
+        For people: why, and how long a step takes. Plans that differ in them alone are equal.
     """
 
     network: NetworkConfig
@@ -55,6 +59,8 @@ class Plan:
     names: Mapping[int, str]
     mirror: tuple[int, ...] = ()
     conventions: Conventions = OURS
+    batch: int = 0
+    notes: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         n = len(self.spacing)
@@ -84,6 +90,11 @@ class Plan:
         for axes in (self.mirror, self.conventions.mirrored):
             if any(axis not in range(n) for axis in axes):
                 raise ValueError(f"mirror names axes below {n}, got {axes}")
+        if not 0 <= self.batch <= _HIGHEST or not isinstance(self.notes, Mapping):
+            raise ValueError(
+                f"a plan has a batch of 0 or more and notes by name, got {self.batch} and "
+                f"{self.notes!r}"
+            )
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -91,13 +102,17 @@ class Plan:
         kept = tuple(axis for axis, side in enumerate(self.patch) if side > 1)
         return kept or tuple(range(len(self.patch)))
 
+    def agrees(self, other: Plan) -> bool:
+        """Whether another plan decides the same, in the words of its file."""
+        return replace(self, notes={}).to_json() == replace(other, notes={}).to_json()
+
     def save(self, path: Path) -> None:
         """Write as JSON."""
         replace_file(path, json.dumps(self.to_json(), indent=2) + "\n")
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON knows them."""
-        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
         content |= {
             "network": network_to_json(self.network),
             "normalisations": [normalisation_to_json(n) for n in self.normalisations],
@@ -129,9 +144,9 @@ class Plan:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Plan:
         """Plan from what `to_json` gave."""
-        known = {field.name for field in fields(cls)}
-        # Plans that were made before there were conventions have none.
-        content = {"conventions": {}, **content}
+        known = {each.name for each in fields(cls)}
+        # Plans that were made before there were these have none.
+        content = {"conventions": {}, "batch": 0, "notes": {}, **content}
         if content.keys() != known:
             odd = sorted(content.keys() ^ known)
             raise ValueError(f"a plan has the fields {', '.join(sorted(known))}; check {odd}")

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from medseg.dataset import Case, Dataset
-from medseg.device import available_threads
-from medseg.intensity import Normalisation, Window, ZScore
+from medseg.dataset import Dataset
+from medseg.learning.conventions import OURS, Conventions
+from medseg.learning.fingerprint import Fingerprint, fingerprint_of
+from medseg.learning.normalising import normalisations_of
+from medseg.learning.patches import LEVELS, fitted, memory_at_hand, patch_of, voxels_in
 from medseg.learning.plan import Plan
-from medseg.networks import NetworkConfig, plan_network
+from medseg.learning.presets import MEDSEG, Preset, preset_called
+from medseg.learning.reasons import notes_of
+from medseg.learning.sizing import (
+    Sizes,
+    in_order,
+    lower_resolution,
+    median_size,
+    sized,
+    target_spacing,
+)
+from medseg.learning.symmetry import allowed_mirror
+from medseg.networks import plan_network
 from medseg.networks.topology import topology
-from medseg.volume import BACKGROUND, reorient
+from medseg.volume import BACKGROUND
 
-# A patch of so many voxels takes a laptop's CPU under a second a step, and 1 GB of memory.
-_PATCH_VOXELS = 2**18
-_WIDTH, _LEVELS = 16, 5
+_WIDTH = 16
+# nnU-Net leaves the 0 around images out where their boxes are less than this share of them.
+_CROP_BELOW = 0.75
+_KINDS: Mapping[str, Callable[[Any], Any]] = {"spacing": float, "patch": int, "mirror": int}
 
 
 def make_plan(
     dataset: Dataset,
-    network: str = "unet",
+    network: str = "",
     *,
     ndim: int | None = None,
     settings: Mapping[str, Any] | None = None,
     allow_empty: bool = False,
+    preset: str = MEDSEG,
 ) -> Plan:
     """Plan from the training images: their median spacing and size, their labels.
 
@@ -38,197 +52,241 @@ def make_plan(
     dataset : Dataset
         Checked first, as `Dataset.check` does.
     network : str
-        A name in `NETWORKS`, or monai:NAME.
+        A name in `NETWORKS`, or monai:NAME; by default that of the preset.
     ndim : int, optional
         2 for a 2D network on 3D volumes, which it takes slice by slice along the coarsest
         axis, or the one that has a single slice; by default, as many as the
         volumes have, and 2 for volumes of a single slice.
     settings : mapping, optional
-        What is to be otherwise: fields of the plan (spacing, patch, mirror), and fields of
-        the network as "network.features".
+        What is to be otherwise: fields of the plan (spacing, patch, mirror), the memory in GB
+        for which it is made, and fields of the network as "network.features".
     allow_empty : bool
         Whether cases without any label are welcome.
+    preset : str
+        A name in `PRESETS`: "medseg", or one of nnU-Net's.
 
     Raises
     ------
     ValueError
         If the data set has problems, or a setting is unknown.
     """
-    if not dataset.cases:
-        raise ValueError("a plan is made from at least one case, the data set has none")
-    dataset.check(allow_empty=allow_empty)
-    with ThreadPoolExecutor(available_threads()) as pool:
-        surveys = list(pool.map(_survey, dataset.cases))
-    wanted, of_network = _settings(settings or {}, len(surveys[0].shape))
-    spacing = wanted.get("spacing") or tuple(
-        np.median([survey.spacing for survey in surveys], axis=0).round(6).tolist()
-    )
-    sizes = [np.array(survey.shape) * survey.spacing / spacing for survey in surveys]
-    median = np.median(sizes, axis=0)
-    patch = wanted.get("patch") or _patch(spacing, median, _slice_axis(spacing, median, ndim))
-    axes = _network_axes(patch, ndim)
-    features = of_network.get("features")
-    shape = topology(
-        tuple(spacing[axis] for axis in axes),
-        tuple(patch[axis] for axis in axes),
-        width=_WIDTH,
-        levels=len(features) if isinstance(features, list | tuple) else _LEVELS,
-    )
-    chosen = plan_network(network, shape, of_network)
-    if "patch" not in wanted:
-        patch = _fitted(patch, axes, chosen)
-    names = dict(dataset.names) or _found_names(surveys)
-    channels = dataset.channels or tuple(f"channel {k}" for k in range(surveys[0].channels))
-    return Plan(
-        network=chosen,
-        channels=channels,
-        normalisations=tuple(_normalisation(name, k, surveys) for k, name in enumerate(channels)),
-        spacing=spacing,
-        patch=patch,
-        labels=(BACKGROUND, *sorted(names)),
-        names=names,
-        mirror=wanted.get("mirror", ()),
+    found = fingerprint_of(dataset, allow_empty=allow_empty)
+    return plan_from(found, network, ndim=ndim, settings=settings, preset=preset)
+
+
+def plan_from(
+    fingerprint: Fingerprint,
+    network: str = "",
+    *,
+    ndim: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    preset: str = MEDSEG,
+) -> Plan:
+    """Plan from what is known of the training images; see `make_plan`."""
+    planner = _Planner.of(fingerprint, network, settings or {}, preset)
+    return planner.plan(planner.sizes(ndim))
+
+
+def configurations(
+    fingerprint: Fingerprint,
+    network: str = "",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    preset: str = MEDSEG,
+) -> dict[str, Plan]:
+    """Plans by name: 2d, 3d, and 3d-low where a patch of 3d sees little of a volume."""
+    planner = _Planner.of(fingerprint, network, settings or {}, preset)
+    main = planner.sizes(None)
+    found = {"3d" if min(main.patch) > 1 and len(main.patch) == 3 else "2d": main}
+    if "3d" in found and "patch" not in planner.wanted:
+        found["2d"] = planner.sizes(2)
+        lower = planner.lower(main)
+        found |= {} if lower is None else {"3d-low": lower}
+    return {name: planner.plan(sizes) for name, sizes in found.items()}
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """A fingerprint, and all that the user said; sizes have the axes of the volumes."""
+
+    fingerprint: Fingerprint
+    network: str
+    preset: Preset | None
+    wanted: Mapping[str, Any]
+    of_network: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, fingerprint: Fingerprint, network: str, settings: Mapping[str, Any], preset: str
+    ) -> _Planner:
+        chosen = preset_called(preset)
+        own = chosen.network if chosen else "unet"
+        if chosen and network not in ("", own):
+            raise ValueError(
+                f"the preset {preset} is for the network {own}, got {network}; take the preset "
+                f"{MEDSEG} for others"
+            )
+        wanted, of_network = _settings(settings, len(fingerprint.cases[0].shape))
+        return cls(fingerprint, network or own, chosen, wanted, of_network)
+
+    def sizes(self, ndim: int | None) -> Sizes:
+        """What a network of so many axes sees; None for as many as the volumes have."""
+        found = self.fingerprint
+        shapes = found.shapes if self.preset is None else found.contents
+        spacing = self.wanted.get("spacing") or tuple(
+            round(mm, 6) for mm in target_spacing(found.spacings, shapes)
+        )
+        if self.preset is not None:
+            median = median_size(found.spacings, shapes, spacing)
+            slices = self._slices(spacing, median, ndim)
+            return self._of_nnunet(self.preset, spacing, median, slices)
+        median = tuple(np.median(shapes * found.spacings / spacing, axis=0).tolist())
+        return self._own(spacing, median, self._slices(spacing, median, ndim))
+
+    def lower(self, full: Sizes) -> Sizes | None:
+        """What a network sees at a lower resolution, where that is called for."""
+
+        def again(spacing: tuple[float, ...], median: tuple[float, ...]) -> Sizes:
+            if self.preset is None:
+                return self._own(spacing, median, None)
+            rounded = tuple(map(float, np.rint(median).tolist()))
+            return self._of_nnunet(self.preset, spacing, rounded, None, prod(median))
+
+        return lower_resolution(full, again)
+
+    def plan(self, sizes: Sizes) -> Plan:
+        """Make the plan of a network that sees as much."""
+        found, axes = self.fingerprint, _seen_axes(sizes.patch)
+        supervised = {} if self.preset is None else {"deep_supervision": True}
+        network = plan_network(self.network, sizes.levels, supervised | dict(self.of_network))
+        patch, crop_below = sizes.patch, None if self.preset is None else _CROP_BELOW
+        if self.preset is None and "patch" not in self.wanted:
+            patch = fitted(patch, axes, network, self._voxels)
+        allowed = allowed_mirror(found)
+        usual = () if self.preset is None else tuple(axis for axis in allowed if axis in axes)
+        mirror = self.wanted.get("mirror", usual)
+        return Plan(
+            network=network,
+            channels=found.channels,
+            normalisations=normalisations_of(found, crop_below=crop_below),
+            spacing=sizes.spacing,
+            patch=patch,
+            labels=(BACKGROUND, *sorted(found.names)),
+            names=found.names,
+            mirror=mirror,
+            conventions=OURS if self.preset is None else _as_nnunet(mirror),
+            batch=sizes.batch,
+            notes=notes_of(found, replace(sizes, patch=patch), allowed),
+        )
+
+    @property
+    def _voxels(self) -> int:
+        return voxels_in(self.wanted.get("memory") or memory_at_hand())
+
+    def _slices(
+        self, spacing: tuple[float, ...], median: tuple[float, ...], ndim: int | None
+    ) -> int | None:
+        """Axis along which a 2D network takes volumes slice by slice, if it does."""
+        if patch := self.wanted.get("patch"):
+            left_out = set(range(len(patch))) - set(_seen_axes(patch, ndim))
+            return left_out.pop() if left_out else None
+        n = len(spacing)
+        # A picture stored as a volume is one slice, whatever spacing its header gives to it.
+        thin = np.flatnonzero(np.rint(median) <= 1)
+        if ndim is None and n == 3 and len(thin) == 1:
+            return int(thin[0])
+        if ndim in (None, n):
+            return None
+        if (ndim, n) != (2, 3):
+            raise ValueError(
+                f"{n}D volumes take networks of {' or '.join('23'[: n - 1])} axes, got ndim={ndim}"
+            )
+        coarsest = int(np.argmax(spacing)) if self.preset is None else in_order(spacing)[0]
+        return int(thin[0]) if len(thin) == 1 else coarsest
+
+    def _own(
+        self, spacing: tuple[float, ...], median: tuple[float, ...], slices: int | None
+    ) -> Sizes:
+        patch = self.wanted.get("patch") or patch_of(spacing, median, slices, self._voxels)
+        axes = _seen_axes(patch)
+        features = self.of_network.get("features")
+        levels = topology(
+            tuple(spacing[axis] for axis in axes),
+            tuple(patch[axis] for axis in axes),
+            width=_WIDTH,
+            levels=len(features) if isinstance(features, list | tuple) else LEVELS,
+        )
+        return Sizes(spacing, median, patch, 0, levels)
+
+    def _of_nnunet(
+        self,
+        preset: Preset,
+        spacing: tuple[float, ...],
+        median: tuple[float, ...],
+        slices: int | None,
+        voxels: float | None = None,
+    ) -> Sizes:
+        """Sizes by nnU-Net's formulas, for which axes are in nnU-Net's order, and back."""
+        patch = self.wanted.get("patch")
+        order = [axis for axis in in_order(spacing) if axis != slices]
+        whole = prod(median) if voxels is None else voxels
+        found = sized(
+            preset.with_memory(self.wanted.get("memory")),
+            tuple(spacing[axis] for axis in order),
+            tuple(median[axis] for axis in order),
+            voxels=whole * len(self.fingerprint.cases),
+            classes=1 + len(self.fingerprint.names),
+            patch=None if patch is None else tuple(patch[axis] for axis in order),
+        )
+        sides = dict(zip(order, found.patch, strict=True))
+        return Sizes(
+            spacing,
+            median,
+            tuple(sides.get(axis, 1) for axis in range(len(spacing))),
+            found.batch,
+            found.levels.turned(np.argsort(order).tolist()),
+        )
+
+
+def _as_nnunet(mirror: tuple[int, ...]) -> Conventions:
+    return Conventions(
+        crop="nonzero",
+        interpolation="cubic",
+        slices="kept",
+        tiles="patch",
+        window="half",
+        mirrored=mirror,
     )
 
 
-def _settings(
-    settings: Mapping[str, Any], axes: int
-) -> tuple[dict[str, tuple[Any, ...]], dict[str, Any]]:
+def _settings(settings: Mapping[str, Any], axes: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings of the plan, checked, and those of its network."""
     network = {key: value for key, value in settings.items() if key.startswith("network.")}
     plan = {key: value for key, value in settings.items() if key not in network}
-    if unknown := plan.keys() - {"spacing", "patch", "mirror"}:
+    if unknown := plan.keys() - {*_KINDS, "memory"}:
         raise ValueError(
-            f"a plan has no setting {', '.join(sorted(unknown))}; it has spacing, patch, mirror "
-            "and those of the network, as network.features"
+            f"a plan has no setting {', '.join(sorted(unknown))}; it has spacing, patch, mirror, "
+            "memory and those of the network, as network.features"
         )
+    memory = plan.pop("memory", None)
+    if memory is not None and not (isinstance(memory, int | float) and memory > 0):
+        raise ValueError(f"plan.memory is GB, over 0, got {memory!r}")
     for key, value in plan.items():
         numbers = isinstance(value, list | tuple) and all(isinstance(x, int | float) for x in value)
         if key == "mirror" and not numbers:
             raise ValueError(f"plan.mirror is a list of axes, got {value!r}")
         if key != "mirror" and not (numbers and len(value) == axes and min(value) > 0):
             raise ValueError(f"plan.{key} is a list of {axes} numbers over 0, got {value!r}")
-    kinds = {"spacing": float, "patch": int, "mirror": int}
     return (
-        {key: tuple(map(kinds[key], value)) for key, value in plan.items()},
+        {"memory": memory} | {key: tuple(map(_KINDS[key], value)) for key, value in plan.items()},
         {key.removeprefix("network."): value for key, value in network.items()},
     )
 
 
-@dataclass(frozen=True)
-class _Survey:
-    """What planning wants to know of a case; in canonical orientation."""
-
-    shape: tuple[int, ...]
-    spacing: tuple[float, ...]
-    channels: int
-    labels: tuple[int, ...]
-    foreground: np.ndarray  # (C, at most 5000) intensities inside the labels
-    zeros: float  # share of voxels that are exactly 0 in every channel
-
-
-def _survey(case: Case) -> _Survey:
-    image, labels = reorient(case.image()), reorient(case.labels())
-    inside = image.array[:, labels.array != BACKGROUND]
-    step = max(inside.shape[1] // 5000, 1)
-    zeros = float((image.array == 0).all(axis=0).mean())
-    grid = image.grid
-    return _Survey(
-        grid.shape, grid.spacing, image.channels, labels.values(), inside[:, ::step], zeros
-    )
-
-
-def _slice_axis(spacing: tuple[float, ...], median: np.ndarray, ndim: int | None) -> int | None:
-    n = len(spacing)
-    # A picture stored as a volume is one slice, whatever spacing its header gives to it.
-    thin = np.flatnonzero(np.rint(median) <= 1)
-    if ndim is None and n == 3 and len(thin) == 1:
-        return int(thin[0])
-    if ndim in (None, n):
-        return None
-    if (ndim, n) != (2, 3):
-        raise ValueError(
-            f"{n}D volumes take networks of {' or '.join('23'[: n - 1])} axes, got ndim={ndim}"
-        )
-    return int(thin[0]) if len(thin) == 1 else int(np.argmax(spacing))
-
-
-def _network_axes(patch: tuple[int, ...], ndim: int | None) -> tuple[int, ...]:
+def _seen_axes(patch: tuple[int, ...], ndim: int | None = None) -> tuple[int, ...]:
     axes = tuple(axis for axis, side in enumerate(patch) if side > 1)
     if len(axes) < 2:
         raise ValueError(f"plan.patch has at least two sides over 1, got {patch}")
     if ndim not in (None, len(axes)):
         raise ValueError(f"a {ndim}D network needs a patch with {ndim} sides over 1, got {patch}")
     return axes
-
-
-def _patch(
-    spacing: tuple[float, ...], median: np.ndarray, slice_axis: int | None
-) -> tuple[int, ...]:
-    """Median size, shrunk along its relatively longest axis until it fits the budget."""
-    axes = [axis for axis in range(len(median)) if axis != slice_axis]
-    zooms = tuple(spacing[axis] for axis in axes)
-    size = np.maximum(np.rint(median[axes]), 2).astype(int)
-    full = size.copy()
-
-    patch, multiple = _rounded(zooms, tuple(size.tolist()))
-    while prod(patch) > _PATCH_VOXELS:
-        axis = int(np.argmax(np.array(patch) / full))
-        size = np.array(patch)
-        size[axis] -= multiple[axis]
-        patch, multiple = _rounded(zooms, tuple(size.tolist()))
-    if slice_axis is None:
-        return patch
-    return (*patch[:slice_axis], 1, *patch[slice_axis:])
-
-
-def _fitted(
-    patch: tuple[int, ...], axes: tuple[int, ...], network: NetworkConfig
-) -> tuple[int, ...]:
-    """Patch that a network asks for, or the largest legal one that keeps to the budget."""
-    sides, multiple = tuple(patch[axis] for axis in axes), network.multiple
-    legal = network.segment or sides
-    if network.segment is None and any(network.margin):
-        legal = network.fitted(sides)
-        # As many voxels are seen as networks without a margin see; of them, fewer are scored.
-        while _seen(legal, network) > _PATCH_VOXELS and legal != network.smallest:
-            spare = [
-                (n - low) / m for n, low, m in zip(legal, network.smallest, multiple, strict=True)
-            ]
-            axis = int(np.argmax(spare))
-            legal = tuple(n - multiple[k] * (k == axis) for k, n in enumerate(legal))
-    found = dict(zip(axes, legal, strict=True))
-    return tuple(found.get(axis, side) for axis, side in enumerate(patch))
-
-
-def _seen(sides: tuple[int, ...], network: NetworkConfig) -> int:
-    return prod(side + 2 * margin for side, margin in zip(sides, network.margin, strict=True))
-
-
-def _rounded(
-    zooms: tuple[float, ...], sides: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Sides that the strides of their own network divide, and the product of these strides."""
-    multiple = topology(zooms, sides, width=1, levels=_LEVELS).multiple
-    # To the nearest multiple: rounding up would train on a third more voxels, all padding.
-    pairs = list(zip(sides, multiple, strict=True))
-    fitted = tuple(max((side + (m - 1) // 2) // m, 1) * m for side, m in pairs)
-    # A shorter side may let another axis be halved once more.
-    return (sides, multiple) if fitted == sides else _rounded(zooms, fitted)
-
-
-def _found_names(surveys: list[_Survey]) -> dict[int, str]:
-    found = sorted({label for survey in surveys for label in survey.labels})
-    return {label: f"label {label}" for label in found}
-
-
-def _normalisation(name: str, channel: int, surveys: list[_Survey]) -> Normalisation:
-    """For CT, a window that holds the structures; else the z-score of each volume."""
-    if name.casefold() == "ct":
-        values = np.concatenate([survey.foreground[channel] for survey in surveys])
-        if len(values):
-            low, high = np.percentile(values, [0.5, 99.5])
-            spread = max(float(values.std()), 1e-8)
-            return Window(float(low), float(max(high, low + 1)), float(values.mean()), spread)
-    # nnU-Net's rule: where a quarter of the volume was set to 0, the 0 is no intensity.
-    return ZScore(nonzero=float(np.median([survey.zeros for survey in surveys])) > 0.25)

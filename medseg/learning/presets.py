@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from medseg.registry import pick
@@ -59,6 +59,13 @@ class Preset:
     memory: float
     share: float
     width: int = 32
+
+    def with_memory(self, memory: float | None) -> Preset:
+        """Return the same for so many GB; None for those that it has."""
+        more = 1 if memory is None else memory / self.memory
+        volumes = replace(self.volumes, elements=self.volumes.elements * more)
+        slices = replace(self.slices, elements=self.slices.elements * more)
+        return replace(self, volumes=volumes, slices=slices, memory=self.memory * more)
 
 
 def _residual(volumes: float, slices: float, memory: float) -> Preset:

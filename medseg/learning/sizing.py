@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -14,6 +14,7 @@ from medseg.networks.topology import Topology, feature_maps, topology
 
 _LEVELS = 10
 _PATCH_SIDE, _SLICE_SIDE = 256, 2048
+# An axis counts as coarse where its voxels are so many times as long as all others.
 _ANISOTROPIC = 3
 # A patch that sees less of a volume than this asks for a network at a lower resolution, too.
 _SEEN, _COARSER, _LOWER = 0.25, 1.03, 2
@@ -71,8 +72,10 @@ def median_size(
 
 
 def in_order(spacing: Sequence[float]) -> tuple[int, ...]:
-    """Axes in the order in which nnU-Net takes those of a file: coarsest first, then backward."""
+    """Axes in the order in which nnU-Net takes those of a file: backward, in 3D coarsest first."""
     backward = list(range(len(spacing)))[::-1]
+    if len(spacing) == 2:
+        return tuple(backward)
     coarsest = max(backward, key=lambda axis: spacing[axis])
     return coarsest, *(axis for axis in backward if axis != coarsest)
 
@@ -84,7 +87,7 @@ def sized(
     *,
     voxels: float,
     classes: int,
-    memory: float | None = None,
+    patch: tuple[int, ...] | None = None,
 ) -> Sizes:
     """Return the largest patch for which there is room, and as many as fit in a batch.
 
@@ -96,57 +99,53 @@ def sized(
     voxels : float
         Of all cases, in whole: few cases have small batches.
     classes : int
-    memory : float, optional
-        GB; by default those of the preset.
+    patch : tuple of int, optional
+        The one to take, whatever there is room for.
     """
     zooms = tuple(map(float, spacing))
     room = preset.volumes if len(zooms) == 3 else preset.slices
-    elements = room.elements * (memory or preset.memory) / preset.memory
-    patch, levels = _fitted(preset, zooms, _first_patch(zooms, median))
-    while _elements(preset, levels, patch, classes) > elements * room.batch / room.fewest:
-        longest = np.array(patch) / np.array(median)
-        axis = len(patch) - 1 - int(np.argmax(longest[::-1]))
+    largest = room.elements * room.batch / room.fewest
+    first = patch or _first_patch(zooms, median)
+    found, levels = _fitted(preset, zooms, first)
+    while patch is None and _elements(preset, levels, found, classes) > largest:
+        longest = np.array(found) / np.array(median)
+        axis = len(found) - 1 - int(np.argmax(longest[::-1]))
         # A shorter side may be halved less often, so it is shortened by a step of its own.
-        step = _fitted(preset, zooms, _less(patch, axis, levels.multiple))[1].multiple
-        smaller = _fitted(preset, zooms, _less(patch, axis, step))
-        if smaller[0] == patch or min(smaller[0]) < 1:
+        step = _fitted(preset, zooms, _less(found, axis, levels.multiple))[1].multiple
+        shorter = _less(found, axis, step)
+        if min(shorter) < 1:
             raise ValueError(
-                f"no patch of a network {preset.network} fits in {memory or preset.memory:g} GB; "
-                "give it more with --set plan.memory=GB"
+                f"no patch of a {preset.network} fits in {preset.memory:g} GB; plan for more "
+                "with --set plan.memory=GB"
             )
-        patch, levels = smaller
-    batch = round(elements / _elements(preset, levels, patch, classes) * room.batch)
-    few = round(voxels * preset.share / prod(patch))
+        found, levels = _fitted(preset, zooms, shorter)
+    batch = round(room.elements / _elements(preset, levels, found, classes) * room.batch)
+    few = round(voxels * preset.share / prod(found))
     levels = Topology((*levels.kernels[:-1], (3,) * len(zooms)), levels.strides, levels.features)
-    return Sizes(zooms, tuple(median), patch, max(min(batch, few), _FEWEST), levels)
+    return Sizes(zooms, tuple(median), found, max(min(batch, few), _FEWEST), levels)
 
 
 def lower_resolution(
-    preset: Preset, full: Sizes, cases: int, classes: int, memory: float | None = None
+    full: Sizes, again: Callable[[tuple[float, ...], tuple[float, ...]], Sizes]
 ) -> Sizes | None:
     """Sizes at a spacing so coarse that the patch sees a quarter of a volume; None if in vain.
 
     It is in vain where the patch of `full` sees as much already, or volumes become less than
     half as large.
+
+    Parameters
+    ----------
+    full : Sizes
+    again : function of spacing and median size
+        Gives the sizes at another spacing.
     """
-    at, spacing, sizes = np.array(full.median), np.array(full.spacing), full
-    whole = prod(full.median)
-    voxels = whole
-    while prod(sizes.patch) / voxels < _SEEN:
+    spacing, median, sizes = np.array(full.spacing), np.array(full.median), full
+    while prod(sizes.patch) / median.prod() < _SEEN:
         finer = spacing.max() / spacing > 2
         spacing = spacing * np.where(finer if finer.any() else True, _COARSER, 1)
-        size = np.array(full.spacing) / spacing * at
-        voxels = float(size.prod())
-        median = tuple(np.rint(size).tolist())
-        sizes = sized(
-            preset,
-            tuple(spacing.tolist()),
-            median,
-            voxels=voxels * cases,
-            classes=classes,
-            memory=memory,
-        )
-    return sizes if whole / voxels >= _LOWER else None
+        median = np.array(full.spacing) / spacing * np.array(full.median)
+        sizes = again(tuple(spacing.tolist()), tuple(median.tolist()))
+    return sizes if prod(full.median) / median.prod() >= _LOWER else None
 
 
 def _first_patch(spacing: tuple[float, ...], median: Sequence[float]) -> tuple[int, ...]:

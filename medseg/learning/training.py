@@ -123,7 +123,7 @@ def _require_free(run: Run, plan: Plan, training: Training) -> None:
             for key, value in asdict(begun).items()
             if key not in _CHANGEABLE and value != wanted[key]
         ]
-        if Plan.load(run.plan).to_json() != json.loads(json.dumps(plan.to_json())):
+        if not plan.agrees(Plan.load(run.plan)):
             differing.append("plan")
         if differing:
             raise ValueError(
@@ -156,4 +156,4 @@ def _weighing(training: Training) -> Weighing | None:
 def _batch_size(plan: Plan) -> int:
     sides = zip(plan.axes, plan.network.margin, strict=True)
     voxels = prod(plan.patch[axis] + 2 * margin for axis, margin in sides)
-    return min(max(_BATCH_VOXELS // voxels, 2), _MOST_SAMPLES)
+    return plan.batch or min(max(_BATCH_VOXELS // voxels, 2), _MOST_SAMPLES)

@@ -35,6 +35,14 @@ class Topology:
         """Product of the strides along each axis."""
         return tuple(int(n) for n in np.prod(self.strides, axis=0))
 
+    def turned(self, order: Sequence[int]) -> Topology:
+        """Return the same with its axes in another order."""
+        kernels, strides = (
+            tuple(tuple(level[axis] for axis in order) for level in levels)
+            for levels in (self.kernels, self.strides)
+        )
+        return Topology(kernels, strides, self.features)
+
 
 def topology(
     spacing: tuple[float, ...],
