@@ -11,7 +11,8 @@ from medseg.classical.forces import Forces, Ground, fixed
 from medseg.classical.level_set import BandSurface, Surface, TensorSurface
 from medseg.smoothing import gaussian
 
-NAMES = ["chan-vese", "geodesic-contour", "laplacian-level-set", "threshold-level-set"]
+NAMES = ["chan-vese", "geodesic-contour", "laplacian-level-set", "shape-detection"]
+NAMES += ["threshold-level-set"]
 KINDS: list[type[BandSurface] | type[TensorSurface]] = [BandSurface, TensorSurface]
 BALLS = [((80, 80), (1.0, 1.0), 30.3), ((90, 50), (1.0, 2.0), 30.3)]
 BALLS += [((44, 42, 46), (1.0, 1.0, 1.0), 17.3), ((50, 26, 18), (1.0, 2.0, 3.0), 20.3)]

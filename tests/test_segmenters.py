@@ -27,10 +27,12 @@ SEEDED = {
     "geodesic-contour",
     "threshold-level-set",
     "laplacian-level-set",
+    "shape-detection",
     "snake",
 }
 MULTICHANNEL: set[str] = {
     "geodesic-contour",
+    "shape-detection",
     "chan-vese",
     "snake",
     "vector-confidence-connected",

@@ -116,6 +116,10 @@ METHODS: Registry[Callable[..., Segmenter]] = Registry(
             "medseg.classical.threshold_level_set:ThresholdLevelSet",
             "smooth contour that grows within an interval; needs seeds",
         ),
+        "shape-detection": (
+            "medseg.classical.shape_detection:ShapeDetection",
+            "smooth contour that grows until sharp edges hold it; needs seeds",
+        ),
         "snake": (
             "medseg.classical.snake:Snake",
             "elastic curve or surface of points that forces pull to a border; needs seeds",

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.classical._level_set_kernels import Floats, Lattice, Places
+from medseg.classical.forces import SLIGHT, TIE
 
-# Distances that differ by less, in mm, are equal: rounding shall not choose.
-_TIE = 1e-6
 _LAYERS = 4
 
 _compiled = numba.njit(nogil=True, cache=True)
@@ -36,8 +35,10 @@ def sloped(  # noqa: PLR0913 - numba takes no structures of arrays that change
     The distance comes from phi and its slope, for all at the contour, and for those of the first
     `count` where the slope is not small; else it is infinite.
     """
+    least = SLIGHT * lattice.steps.min()
     for b in range(ends[0], ends[1]):
-        away[b], beside[b] = _by_slope(phi, band[b], b < count, lattice)
+        distance, beside[b] = _by_slope(phi, band[b], b < count, lattice)
+        away[b] = max(distance, least)
 
 
 @_compiled
@@ -194,6 +195,6 @@ def followed(  # noqa: PLR0913 - as above
                     continue
                 stride = lattice.strides[axis]
                 to = at + stride if after else at - stride
-                if 0 < place[to] <= before and abs(phi[to]) < nearest - _TIE:
+                if 0 < place[to] <= before and abs(phi[to]) < nearest - TIE:
                     nearest, parent = abs(phi[to]), place[to] - 1
         parents[c] = parent

@@ -14,12 +14,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.classical.forces import FLAT, SLIGHT
+
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
-
-# Where the square of the slope is smaller, in the middle between contours, rounding alone would
-# choose in which direction to look for curvature.
-_FLAT = 0.01
 
 _compiled = numba.njit(nogil=True, cache=True)
 
@@ -58,13 +56,16 @@ def moved(  # noqa: PLR0913 - numba takes no structures of arrays that change
     lattice: Lattice,
     speed: NDArray[np.float32],
     edges: NDArray[np.float32],
+    gates: NDArray[np.float32],
     weights: Weights,
     found: Floats,
 ) -> None:
     """Write by how much phi changes at the voxels of a stretch of the band.
 
-    `speed` is that of each of these voxels; `edges` is a volume, or empty.
+    `speed` is that of each of these voxels; `edges` is a volume, or empty, and `gates` has one
+    for each of the last axes, or none.
     """
+    least = SLIGHT * lattice.steps.min()
     low, high = np.empty(3), np.empty(3)
     before, after = np.empty(3, np.int64), np.empty(3, np.int64)
     for b in range(ends[0], ends[1]):
@@ -80,32 +81,65 @@ def moved(  # noqa: PLR0913 - numba takes no structures of arrays that change
                 steepest = max(steepest, abs(low[axis]))
             if (last >= 0) != (here >= 0):
                 steepest = max(steepest, abs(high[axis]))
-        rate = -_outwards(np.float64(speed[b]), low, high)
-        scale = 1.0
-        if edges.size:
-            scale = np.float64(edges[at])
-            if weights.advection:
-                for axis in range(3):
-                    pull = np.float64(edges[at + after[axis]]) - edges[at + before[axis]]
-                    pull *= weights.advection / (2 * lattice.steps[axis])
-                    rate += pull * (high[axis] if pull > 0 else low[axis])
+        outwards, bent = np.float64(speed[b]), 0.0
         if weights.curvature:
-            bent = _bent(phi, at, before, after, low, high, lattice.steps)
-            rate += weights.curvature * scale * bent
-        # Where speeds part the voxels on both sides, phi would become ever steeper.
-        found[b] = weights.time * rate + (here / steepest - here)
+            bent = weights.curvature * _bent(phi, at, before, after, low, high, lattice.steps)
+        if len(gates):
+            # No bend is tighter than a voxel: with steeper ones, phi could jump over a gate.
+            most = weights.curvature / lattice.steps.min()
+            outwards -= min(max(bent, -most), most)
+            bent = 0.0
+            _gate(gates, at, before, low, high)
+        rate = -_upwind(outwards, low, high)
+        if edges.size:
+            bent *= edges[at]
+            if weights.advection:
+                rate += weights.advection * _pulled(edges, at, before, after, low, high, lattice)
+        rate += bent
+        # Where speeds part the voxels on both sides, phi would become ever steeper; but what a
+        # gate holds shall not shrink until rounding lets it through.
+        now = here + weights.time * rate
+        found[b] = now / max(min(steepest, abs(now) / least), 1.0) - here
 
 
 @_compiled
-def _outwards(speed: float, low: Floats, high: Floats) -> float:
+def _gate(gates: NDArray[np.float32], at: int, before: Places, low: Floats, high: Floats) -> None:
+    """Scale slopes by the gates between the voxel and its neighbours."""
+    missing = 3 - len(gates)
+    for axis in range(missing, 3):
+        low[axis] *= gates[axis - missing, at + before[axis]]
+        high[axis] *= gates[axis - missing, at]
+
+
+@_compiled
+def _upwind(speed: float, low: Floats, high: Floats) -> float:
     """Speed times the length of the gradient, from where the contour comes."""
     total = 0.0
     for axis in range(3):
         if speed > 0:
-            total += max(low[axis], 0.0) ** 2 + min(high[axis], 0.0) ** 2
+            total += max(low[axis], -high[axis], 0.0) ** 2
         else:
-            total += min(low[axis], 0.0) ** 2 + max(high[axis], 0.0) ** 2
+            total += max(-low[axis], high[axis], 0.0) ** 2
     return speed * math.sqrt(total)
+
+
+@_compiled
+def _pulled(  # noqa: PLR0913 - as above
+    edges: NDArray[np.float32],
+    at: int,
+    before: Places,
+    after: Places,
+    low: Floats,
+    high: Floats,
+    lattice: Lattice,
+) -> float:
+    """Slope of the edges times the gradient, from where the contour comes."""
+    total = 0.0
+    for axis in range(3):
+        pull = np.float64(edges[at + after[axis]]) - edges[at + before[axis]]
+        pull /= 2 * lattice.steps[axis]
+        total += pull * (high[axis] if pull > 0 else low[axis])
+    return total
 
 
 @_compiled
@@ -122,7 +156,7 @@ def _bent(  # noqa: PLR0913 - as above
     square, total = 0.0, 0.0
     for axis in range(3):
         square += ((low[axis] + high[axis]) / 2) ** 2
-    if square < _FLAT:
+    if square < FLAT:
         return 0.0
     for axis in range(3):
         slope = (low[axis] + high[axis]) / 2

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.classical.forces import DRIFT, Forces, Ground, farthest
+from medseg.classical.forces import DRIFT, SLIGHT, Forces, Ground, farthest
 from medseg.device import computing_threads
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class BandSurface:
         inside = ground.owners.numpy() == label
         missing = 3 - inside.ndim
         solid = (1,) * missing + inside.shape
-        self._lattice = _lattice_of(solid, (1.0,) * missing + spacing)
+        self._lattice = _lattice_of(solid, (max(spacing),) * missing + spacing)
         self._allowed = ground.allowed.numpy().reshape(-1)
         self._owners = ground.owners.numpy().reshape(-1)
         self._phi = np.where(inside.reshape(-1), -self._far, self._far)
@@ -59,15 +59,17 @@ class BandSurface:
         contour = self._band[:count]
         found = np.empty(count)
         speed = forces.speed(torch.from_numpy(contour)).numpy() * self._allowed[contour]
-        edges = np.empty(0, np.float32)
+        edges, gates = np.empty(0, np.float32), np.empty((0, 0), np.float32)
         if forces.edges is not None:
             edges = forces.edges.numpy().reshape(-1)
+        if forces.gates is not None:
+            gates = forces.gates.numpy().reshape(self._ndim, -1)
         weights = kernels.Weights(time, float(forces.curvature), float(forces.advection))
-        common = (self._phi, contour, self._lattice, speed, edges, weights, found)
+        common = (self._phi, contour, self._lattice, speed, edges, gates, weights, found)
         self._in_threads(count, lambda ends: kernels.moved(ends, *common))
         turned = kernels.written(
             *(self._phi, self._band, found, self._parents),
-            *(self._allowed, self._owners, self._label, 1e-3 * self._least),
+            *(self._allowed, self._owners, self._label, SLIGHT * self._least),
         )
         self._travelled += time * forces.fastest(self._least)
         return torch.from_numpy(turned)

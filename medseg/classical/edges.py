@@ -85,6 +85,56 @@ def stopping_map(
     return total.neg_().exp_()
 
 
+def gates_at(
+    image: Tensor,
+    scale: float,
+    contrast: float,
+    spacing: tuple[float, ...],
+    mask: Tensor | None = None,
+) -> Tensor:
+    """1 - h / c between neighbours, but not below 0, of the height h of an edge there.
+
+    The height is that of a sharp edge across the axis, half-way between both voxels, that would
+    show the same difference once smoothed: whatever the spacing, an edge has the same on all
+    axes.
+
+    Parameters
+    ----------
+    image, scale, spacing, mask
+        As for `edge_map`.
+    contrast : float
+        c, as part of the height that 1 % of all neighbours inside the mask exceed.
+
+    Returns
+    -------
+    (axes, ...) float32 tensor
+        Between each voxel and the one after it along each axis. 1 if either lies outside the
+        mask, and everywhere if so much of the image is constant.
+
+    References
+    ----------
+    R. Malladi, J. A. Sethian, B. C. Vemuri, "Shape modeling with front propagation: a level
+    set approach", IEEE Trans. Pattern Anal. Mach. Intell. 17(2):158-175, 1995.
+    doi:10.1109/34.368173
+    """
+    import torch
+
+    smooth = smoothed(image, scale, spacing, mask)
+    heights = torch.zeros((len(spacing), *image.shape[1:]), device=image.device)
+    within = torch.zeros_like(heights, dtype=torch.bool)
+    for axis, step in enumerate(spacing):
+        size = image.shape[axis + 1]
+        shown = math.erf(step / (8**0.5 * scale)) if scale else 1.0
+        steps = smooth.diff(dim=axis + 1).square_().sum(dim=0).sqrt_() / shown
+        both = torch.ones_like(steps, dtype=torch.bool)
+        if mask is not None:
+            both = mask.narrow(axis, 0, size - 1) & mask.narrow(axis, 1, size - 1)
+        heights[axis].narrow(axis, 0, size - 1).copy_(steps.where(both, 0))
+        within[axis].narrow(axis, 0, size - 1).copy_(both)
+    strong = contrast * percentile(heights, 99, within) if within.any() else 0.0
+    return (1 - heights / strong).clamp_(min=0) if strong else torch.ones_like(heights)
+
+
 def percentile(values: Tensor, percent: float, mask: Tensor | None = None) -> float:
     """What `percent` % of the values inside a mask do not exceed; one of them."""
     inside = values.flatten() if mask is None else values[mask]

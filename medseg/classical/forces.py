@@ -16,6 +16,16 @@ _CAUTION = 0.9
 # Part of a voxel by which a contour may move before distances to it are computed again.
 DRIFT = 0.6
 
+# Part of a voxel by which a contour stays away from voxels that it may not take in.
+SLIGHT = 1e-3
+
+# Where the square of the slope is smaller, in the middle between contours, rounding alone would
+# choose in which direction to look for curvature.
+FLAT = 0.01
+
+# Distances that differ by less, in mm, are equal: rounding shall not choose.
+TIE = 1e-6
+
 # Gives the speed at places of the flattened volume, or at a slice of all of them.
 Speed = Callable[["Tensor | slice"], "Tensor"]
 
@@ -38,6 +48,9 @@ class Forces:
         Weight of that slope, in mm.
     steepest : float
         What the sum over axes of the slope of `edges` over the spacing nowhere exceeds.
+    gates : (axes, ...) float32 tensor, optional
+        In [0, 1]; scale speed and curvature of what passes between each voxel and the one after
+        it along each axis. Through 0 nothing passes, however long it takes.
     """
 
     speed: Speed
@@ -46,6 +59,7 @@ class Forces:
     edges: Tensor | None = None
     advection: float = 0.0
     steepest: float = 0.0
+    gates: Tensor | None = None
 
     def time_step(self, spacing: tuple[float, ...]) -> float:
         """Longest stable step; infinite where nothing moves."""

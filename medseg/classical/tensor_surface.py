@@ -5,16 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from medseg.classical.forces import DRIFT, Forces, Ground, farthest
+from medseg.classical.forces import DRIFT, FLAT, SLIGHT, TIE, Forces, Ground, farthest
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# Where the square of the slope is smaller, in the middle between contours, rounding alone would
-# choose in which direction to look for curvature.
-_FLAT = 0.01
-# Distances that differ by less, in mm, are equal: rounding shall not choose.
-_TIE = 1e-6
 
 
 class TensorSurface:
@@ -36,9 +30,11 @@ class TensorSurface:
 
         if self._drifted():
             self._renew()
-        least = 1e-3 * self._least
-        # Where speeds part the voxels on both sides, phi would become ever steeper.
-        change = time * self._rate(forces) + self.phi / self._steepest() - self.phi
+        least = SLIGHT * self._least
+        # Where speeds part the voxels on both sides, phi would become ever steeper; but what a
+        # gate holds shall not shrink until rounding lets it through.
+        now = self.phi + time * self._rate(forces)
+        change = now / self._steepest().minimum(now.abs() / least).clamp(min=1) - self.phi
         ours = (self._ground.owners == 0) | (self._ground.owners == self._label)
         shut = self._active & ~(ours & self._ground.allowed)
         found = torch.where(self._active, self.phi + change, self.phi)
@@ -84,22 +80,22 @@ class TensorSurface:
         import torch
 
         low, high = zip(*(self._differences(axis) for axis in range(self.phi.ndim)), strict=True)
-        speed = forces.speed(slice(None)).view(self.phi.shape) * self._ground.allowed
-        forwards = sum(
-            a.clamp(min=0) ** 2 + b.clamp(max=0) ** 2 for a, b in zip(low, high, strict=True)
-        )
-        backwards = sum(
-            a.clamp(max=0) ** 2 + b.clamp(min=0) ** 2 for a, b in zip(low, high, strict=True)
-        )
-        rate = -speed * torch.where(speed > 0, forwards, backwards).sqrt()
-        scale: Tensor | float = 1.0
-        if forces.edges is not None:
-            scale = forces.edges.double()
-            if forces.advection:
-                rate += forces.advection * self._pulled(scale, low, high)
+        speed = forces.speed(slice(None)).view(self.phi.shape) * self._ground.allowed.double()
+        bent = torch.zeros_like(self.phi)
         if forces.curvature:
-            rate += forces.curvature * scale * self._bent(low, high)
-        return rate
+            bent = forces.curvature * self._bent(low, high)
+        if forces.gates is not None:
+            # No bend is tighter than a voxel: with steeper ones, phi could jump over a gate.
+            most = forces.curvature / self._least
+            speed, bent = speed - bent.clamp(-most, most), torch.zeros_like(bent)
+            low, high = _gated(forces.gates.double(), low, high)
+        rate = -_upwind(speed, low, high)
+        if forces.edges is not None:
+            edges = forces.edges.double()
+            bent = bent * edges
+            if forces.advection:
+                rate += forces.advection * self._pulled(edges, low, high)
+        return rate + bent
 
     def _differences(self, axis: int) -> tuple[Tensor, Tensor]:
         """Slopes to the voxel before and to the voxel after, per mm."""
@@ -130,7 +126,7 @@ class TensorSurface:
                 mixed = _central(_central(self.phi, axis), other)
                 mixed /= 4 * step * self._spacing[other]
                 total -= 2 * slopes[axis] * slopes[other] * mixed
-        return torch.where(square < _FLAT, 0.0, total / square.clamp(min=_FLAT))
+        return torch.where(square < FLAT, 0.0, total / square.clamp(min=FLAT))
 
     def _renew(self) -> None:
         """Make phi the distance to the contour again, three voxels about those beside it.
@@ -141,7 +137,8 @@ class TensorSurface:
 
         outside = self.phi >= 0
         away, self._contour = self._by_slope(outside)
-        away = away.where(self._contour | self._active, self._far).clamp(max=self._far)
+        away = away.where(self._contour | self._active, self._far)
+        away = away.clamp(SLIGHT * self._least, self._far)
         self._active = _spread(self._contour)
         inner = _spread(self._active)
         band = _spread(inner)
@@ -203,6 +200,27 @@ class TensorSurface:
         return found
 
 
+def _gated(
+    gates: Tensor, low: tuple[Tensor, ...], high: tuple[Tensor, ...]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Slopes scaled by the gates between voxels and their neighbours."""
+    # What comes round from the other end meets a slope of 0.
+    before = tuple(gates[axis].roll(1, axis) * slope for axis, slope in enumerate(low))
+    after = tuple(gate * slope for gate, slope in zip(gates, high, strict=True))
+    return before, after
+
+
+def _upwind(speed: Tensor, low: tuple[Tensor, ...], high: tuple[Tensor, ...]) -> Tensor:
+    """Speed times the length of the gradient, from where the contour comes."""
+    import torch
+
+    forwards, backwards = torch.zeros_like(speed), torch.zeros_like(speed)
+    for before, after in zip(low, high, strict=True):
+        forwards += torch.maximum(before, -after).clamp(min=0) ** 2
+        backwards += torch.maximum(-before, after).clamp(min=0) ** 2
+    return speed * torch.where(speed > 0, forwards, backwards).sqrt()
+
+
 def _central(values: Tensor, axis: int) -> Tensor:
     """Voxel after minus voxel before; at the ends, the voxel itself is the missing one."""
     import torch
@@ -224,7 +242,7 @@ def _nearest(away: Tensor) -> Tensor:
         for first, second in ((1, 0), (0, 1)):
             ours = (axis, first, size - 1)
             theirs = (axis, second, size - 1)
-            nearer = away.narrow(*theirs) < best.narrow(*ours) - _TIE
+            nearer = away.narrow(*theirs) < best.narrow(*ours) - TIE
             found.narrow(*ours)[nearer] = places.narrow(*theirs)[nearer]
             best.narrow(*ours)[nearer] = away.narrow(*theirs)[nearer]
     return found.flatten()
