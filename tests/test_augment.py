@@ -27,7 +27,7 @@ def some_images(ndim: int = 2, samples: int = SAMPLES, side: int = 8) -> Tensor:
 
 def augmented(name: str, images: Tensor, seed: int = 0) -> Tensor:
     function: Augmentation = AUGMENTATIONS[name]
-    return function(images, np.random.default_rng(seed))
+    return function(images, np.random.default_rng(seed).spawn(len(images)))
 
 
 def changed(images: Tensor, found: Tensor) -> Tensor:
@@ -181,7 +181,8 @@ def test_matched_histograms_are_those_of_a_sample_of_the_batch() -> None:
 def test_histograms_are_matched_as_by_shares_of_not_higher_intensities() -> None:
     # Many equal intensities, and channels last, as a slice of a larger batch is stored.
     images = (some_images(3, samples=2) * 2).round().movedim(1, -1).contiguous().movedim(-1, 1)
-    seed = next(k for k in range(20) if np.random.default_rng(k).integers(2, size=2)[0] == 1)
+    seeds = (k for k in range(20) if np.random.default_rng(k).spawn(2)[0].integers(2) == 1)
+    seed = next(seeds)
     found = augmented("histogram-matching", images, seed)[0]
     for channel, other, matched in zip(images[0], images[1], found, strict=True):
         wanted = match_histogram(channel.numpy(), other.numpy())

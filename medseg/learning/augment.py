@@ -1,35 +1,47 @@
 """Change the intensities of a batch as another scanner or another day would.
 
-Each function takes (B, C, ...) normalised images on any device and a generator, and gives
-images of the same shape; it changes some of the samples and leaves the others alone.
+Each function takes (B, C, ...) normalised images on any device and a generator for each sample,
+and gives images of the same shape; it changes some of the samples and leaves the others alone.
+What becomes of a sample is the same in whatever batch it is, but for matched histograms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Augmentation = Callable[[Tensor, np.random.Generator], Tensor]
+Generators = Sequence[np.random.Generator]
+Augmentation = Callable[[Tensor, Generators], Tensor]
 _TINY = 1e-6
+_REACH = 3  # voxels, three times the widest blur
 
 
-def brightness(images: Tensor, rng: np.random.Generator) -> Tensor:
+def brightness(images: Tensor, rngs: Generators) -> Tensor:
     """Add a constant to each channel, in 30 % of the samples."""
-    return images + _per_channel(images, rng, 0.3, lambda n: rng.normal(0, 0.15, n), rest=0.0)
+
+    def draw(rng: np.random.Generator, channels: int) -> np.ndarray:
+        return rng.normal(0, 0.15, channels)
+
+    return _changed(images, rngs, 0.3, draw, torch.add)
 
 
-def contrast(images: Tensor, rng: np.random.Generator) -> Tensor:
+def contrast(images: Tensor, rngs: Generators) -> Tensor:
     """Stretch each channel about its mean by 0.7 to 1.4, in 30 % of the samples."""
-    factor = _per_channel(images, rng, 0.3, lambda n: np.exp(rng.uniform(-0.35, 0.35, n)), rest=1.0)
-    mean = images.mean(_voxels(images), keepdim=True)
-    return torch.lerp(mean, images, factor)
+
+    def draw(rng: np.random.Generator, channels: int) -> np.ndarray:
+        return np.exp(rng.uniform(-0.35, 0.35, channels))
+
+    def stretch(some: Tensor, factor: Tensor) -> Tensor:
+        return torch.lerp(some.mean(_voxels(some), keepdim=True), some, factor)
+
+    return _changed(images, rngs, 0.3, draw, stretch)
 
 
-def shift_and_scale(images: Tensor, rng: np.random.Generator) -> Tensor:
+def shift_and_scale(images: Tensor, rngs: Generators) -> Tensor:
     """Add to each channel some N(0, 0.05) and multiply it by some N(1, 0.01), in all samples.
 
     References
@@ -37,58 +49,45 @@ def shift_and_scale(images: Tensor, rng: np.random.Generator) -> Tensor:
     K. Kamnitsas et al., "Efficient multi-scale 3D CNN with fully connected CRF for accurate
     brain lesion segmentation", Medical Image Analysis, 2017. doi:10.1016/j.media.2016.10.004
     """
-    shift = _per_channel(images, rng, 1.0, lambda n: rng.normal(0, 0.05, n), rest=0.0)
-    factor = _per_channel(images, rng, 1.0, lambda n: rng.normal(1, 0.01, n), rest=1.0)
-    return (images + shift) * factor
+
+    def draw(rng: np.random.Generator, channels: int) -> np.ndarray:
+        return np.stack([rng.normal(0, 0.05, channels), rng.normal(1, 0.01, channels)])
+
+    def change(some: Tensor, values: Tensor) -> Tensor:
+        shift, factor = values.unbind(1)
+        return (some + shift) * factor
+
+    return _changed(images, rngs, 1.0, draw, change)
 
 
-def gamma(images: Tensor, rng: np.random.Generator) -> Tensor:
+def gamma(images: Tensor, rngs: Generators) -> Tensor:
     """Raise to a power of 0.7 to 1.5, mean and deviation kept, in 30 % of the samples."""
-    power = _per_channel(images, rng, 0.3, lambda n: np.exp(rng.uniform(-0.35, 0.4, n)), rest=1.0)
-    changed = power.flatten(1).ne(1).any(1)
-    if not changed.any():
-        return images
-    some, axes = images[changed], _voxels(images)
-    low = some.amin(axes, keepdim=True)
-    span = (some.amax(axes, keepdim=True) - low).clamp_min(_TINY)
-    bent = ((some - low) / span) ** power[changed]
-    deviation, mean = torch.std_mean(some, axes, keepdim=True)
-    bent_deviation, bent_mean = torch.std_mean(bent, axes, keepdim=True)
-    result = images.clone()
-    result[changed] = (bent - bent_mean) / bent_deviation.clamp_min(_TINY) * deviation + mean
-    return result
+    return _changed(images, rngs, 0.3, _power, _bent)
 
 
-def noise(images: Tensor, rng: np.random.Generator) -> Tensor:
+def noise(images: Tensor, rngs: Generators) -> Tensor:
     """Add Gaussian noise of a deviation up to 0.3, in 20 % of the samples."""
-    deviation = _per_channel(images, rng, 0.2, lambda n: rng.uniform(0, 0.3, n), rest=0.0)
-    generator = torch.Generator(images.device).manual_seed(int(rng.integers(2**62)))
-    if not deviation.any():
-        return images
-    field = torch.empty_like(images).normal_(generator=generator)
-    return torch.addcmul(images, field, deviation)
+
+    def change(image: Tensor, rng: np.random.Generator) -> Tensor:
+        deviation = _column(rng.uniform(0, 0.3, len(image)), image)
+        generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
+        field = torch.empty_like(image).normal_(generator=generator)
+        return torch.addcmul(image, field, deviation)
+
+    return _some(images, rngs, 0.2, change)
 
 
-def blur(images: Tensor, rng: np.random.Generator) -> Tensor:
+def blur(images: Tensor, rngs: Generators) -> Tensor:
     """Blur with a Gaussian of 0.5 to 1 voxel, in 10 % of the samples."""
-    return _some(images, rng, 0.1, lambda one: _blurred(one, rng.uniform(0.5, 1.0)))
+    return _some(images, rngs, 0.1, lambda one, rng: _blurred(one, rng.uniform(0.5, 1.0)))
 
 
-def low_resolution(images: Tensor, rng: np.random.Generator) -> Tensor:
+def low_resolution(images: Tensor, rngs: Generators) -> Tensor:
     """Sample at 0.5 to 1 of the resolution and interpolate back, in 10 % of the samples."""
-
-    def coarser(one: Tensor) -> Tensor:
-        size = one.shape[1:]
-        zoom = rng.uniform(0.5, 1.0)
-        small = [max(round(n * zoom), 1) for n in size]
-        mode = {2: "bilinear", 3: "trilinear"}[len(size)]
-        down = functional.interpolate(one[None], small, mode="nearest-exact")
-        return functional.interpolate(down, size, mode=mode, align_corners=False)[0]
-
-    return _some(images, rng, 0.1, coarser)
+    return _some(images, rngs, 0.1, lambda one, rng: _coarser(one, rng.uniform(0.5, 1.0)))
 
 
-def histogram_matching(images: Tensor, rng: np.random.Generator) -> Tensor:
+def histogram_matching(images: Tensor, rngs: Generators) -> Tensor:
     """Give each sample the histograms of one that is drawn from the batch, perhaps its own.
 
     Equal intensities stay equal. A batch of one stays as it is: there is none to match.
@@ -100,49 +99,91 @@ def histogram_matching(images: Tensor, rng: np.random.Generator) -> Tensor:
     """
     values = images.flatten(2).contiguous()
     ordered = values.sort().values
-    wanted = ordered[rng.integers(len(images), size=len(images))]
+    wanted = ordered[[int(rng.integers(len(images))) for rng in rngs]]
     not_above = torch.searchsorted(ordered, values, right=True)
     return wanted.gather(2, not_above - 1).reshape(images.shape)
 
 
-def _per_channel(
+def _changed(
     images: Tensor,
-    rng: np.random.Generator,
+    rngs: Generators,
     chance: float,
-    draw: Callable[[tuple[int, int]], np.ndarray],
-    *,
-    rest: float,
+    draw: Callable[[np.random.Generator, int], np.ndarray],
+    change: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """(B, C, 1, ...) numbers, `rest` in the samples that are left alone."""
-    size = (images.shape[0], images.shape[1])
-    chosen = rng.random((size[0], 1)) < chance
-    values = np.where(chosen, draw(size), rest)
-    shape = (*size, *[1] * (images.ndim - 2))
-    return torch.tensor(values, dtype=images.dtype, device=images.device).reshape(shape)
+    """Images of which some are changed together, by (some, ..., C, 1, ...) drawn numbers."""
+    chosen = [k for k, rng in enumerate(rngs) if rng.random() < chance]
+    if not chosen:
+        return images
+    values = _column(np.stack([draw(rngs[k], images.shape[1]) for k in chosen]), images[0])
+    if len(chosen) == len(images):
+        return change(images, values)
+    result = images.clone()
+    result[chosen] = change(images[chosen], values)
+    return result
 
 
 def _some(
-    images: Tensor, rng: np.random.Generator, chance: float, change: Callable[[Tensor], Tensor]
+    images: Tensor,
+    rngs: Generators,
+    chance: float,
+    change: Callable[[Tensor, np.random.Generator], Tensor],
 ) -> Tensor:
-    chosen = np.flatnonzero(rng.random(len(images)) < chance).tolist()
+    """Images of which some are changed one by one."""
+    chosen = [k for k, rng in enumerate(rngs) if rng.random() < chance]
     if not chosen:
         return images
+    if len(images) == 1:
+        return change(images[0], rngs[0])[None]
     result = images.clone()
     for k in chosen:
-        result[k] = change(images[k])
+        result[k] = change(images[k], rngs[k])
     return result
+
+
+def _column(values: np.ndarray, image: Tensor) -> Tensor:
+    """(..., C, 1, ...) of (..., C) numbers, for (C, ...) images."""
+    numbers = torch.as_tensor(values, dtype=image.dtype, device=image.device)
+    return numbers.reshape(*values.shape, *[1] * (image.ndim - 1))
+
+
+def _power(rng: np.random.Generator, channels: int) -> np.ndarray:
+    return np.exp(rng.uniform(-0.35, 0.4, channels))
+
+
+def _bent(some: Tensor, power: Tensor) -> Tensor:
+    """Images between their extremes raised to a power, with mean and deviation as before."""
+    axes = _voxels(some)
+    low, high = some.amin(axes, keepdim=True), some.amax(axes, keepdim=True)
+    bent = ((some - low) / (high - low).clamp_min(_TINY)).pow_(power)
+    deviation, mean = torch.std_mean(some, axes, keepdim=True)
+    bent_deviation, bent_mean = torch.std_mean(bent, axes, keepdim=True)
+    factor = deviation / bent_deviation.clamp_min(_TINY)
+    return bent.mul_(factor).add_(mean - bent_mean * factor)
+
+
+def _coarser(image: Tensor, zoom: float) -> Tensor:
+    """(C, ...) image of which only so large a share of the voxels along each axis is left."""
+    size = image.shape[1:]
+    small = [max(round(n * zoom), 1) for n in size]
+    mode = {2: "bilinear", 3: "trilinear"}[len(size)]
+    down = functional.interpolate(image[None], small, mode="nearest-exact")
+    return functional.interpolate(down, size, mode=mode, align_corners=False)[0]
 
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:
     """(C, ...) image convolved with a Gaussian along each axis, its border continued."""
-    x = torch.arange(-3, 4, device=image.device, dtype=image.dtype)
-    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    kernel = kernel / kernel.sum()
+    x = np.arange(_REACH + 1)
+    kernel = np.exp(-0.5 * (x / sigma) ** 2)
+    weights = (kernel / (2 * kernel.sum() - kernel[0])).tolist()
     for axis in range(1, image.ndim):
-        lines = image.movedim(axis, -1)
-        flat = functional.pad(lines.reshape(-1, 1, lines.shape[-1]), (3, 3), mode="replicate")
-        smooth = functional.conv1d(flat, kernel[None, None])
-        image = smooth.reshape(lines.shape).movedim(-1, axis)
+        size = image.shape[axis]
+        places = torch.arange(-_REACH, size + _REACH, device=image.device).clamp_(0, size - 1)
+        around = image.index_select(axis, places)
+        image = around.narrow(axis, _REACH, size) * weights[0]
+        for k in range(1, _REACH + 1):
+            for begin in (_REACH - k, _REACH + k):
+                image.add_(around.narrow(axis, begin, size), alpha=weights[k])
     return image
 
 

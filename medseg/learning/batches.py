@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,13 +17,15 @@ from medseg.dataset import Case
 from medseg.device import available_threads, free_memory
 from medseg.intensity import Identity
 from medseg.learning import AUGMENTATIONS
+from medseg.learning.distributed import Processes
 from medseg.learning.placing import Warp, cut
 from medseg.learning.plan import Plan
 from medseg.learning.preparing import class_indices, prepare, resampled_classes
 from medseg.sampling import Sampler, VoxelIndex, index_voxels
 
 _SPATIAL = ("rotation", "scaling", "mirroring", "elastic", "elastic-2015", "b-spline")
-
+_MIXING = ("histogram-matching",)
+"""Augmentations that look at the other samples of the batch."""
 
 Weighing = Callable[[NDArray[np.unsignedinteger], tuple[float, ...]], NDArray[np.floating]]
 
@@ -44,6 +47,15 @@ class Batch:
     images: Tensor
     targets: Tensor
     weights: Tensor | None = None
+
+    def split(self, parts: int) -> list[Batch]:
+        """Return so many batches, as equal in size as can be; none of them is empty."""
+        parts = min(parts, len(self.images))
+        images, targets = self.images.tensor_split(parts), self.targets.tensor_split(parts)
+        if self.weights is None:
+            return [Batch(*part) for part in zip(images, targets, strict=True)]
+        weights = self.weights.tensor_split(parts)
+        return [Batch(*part) for part in zip(images, targets, weights, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +95,7 @@ def read_cases(
     weighing : function of classes and spacing, optional
         Gives the weight of each voxel in the loss; one of `VOXEL_WEIGHTS`.
     """
-    room = free_memory(torch.device("cpu")) // 2
+    room = free_memory(torch.device("cpu")) // (2 * Processes.of_environment().local_count)
     seeds = np.random.SeedSequence(seed).spawn(len(cases))
 
     def read(k: int) -> TrainingCase:
@@ -116,6 +128,8 @@ class Batches:
     augmentations : tuple of str
         Names in `AUGMENTATIONS`.
     seed : int
+    share : tuple of int
+        Numbers of the patches of a batch that are wanted; where it is empty, all are.
     """
 
     cases: Sequence[TrainingCase]
@@ -124,35 +138,84 @@ class Batches:
     sampler: Sampler
     augmentations: tuple[str, ...]
     seed: int
+    share: tuple[int, ...] = ()
 
     def at(self, step: int, device: torch.device) -> Batch:
         """Return the batch of a step, on `device`."""
         rng = np.random.default_rng([self.seed, step])
+        centres = self.sampler([case.index for case in self.cases], self.size, rng)
+        # A generator a patch, so that it is the same whichever others are wanted.
+        rngs = rng.spawn(self.size)
+        wanted = self.share or tuple(range(self.size))
+        mixing = set(_MIXING) & set(self.augmentations)
+        made = range(self.size) if mixing else wanted
+        pairs = [self._cut(*centres[number], rngs[number], device) for number in made]
+        images, targets = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+        images, weights = self._parted(images)
+        for name in self._chosen(spatial=False):
+            images = AUGMENTATIONS[name](images, [rngs[number] for number in made])
+        if len(made) > len(wanted):
+            own = torch.tensor(wanted, device=device)
+            images, targets = images[own], targets[own]
+            weights = None if weights is None else weights[own]
+        return Batch(images, targets, weights)
+
+    def _cut(
+        self, number: int, voxel: Sequence[int], rng: np.random.Generator, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """Patch of a case about a voxel, turned and bent by chance, on `device`."""
+        warp = self._still()
+        for name in self._chosen(spatial=True):
+            warp = AUGMENTATIONS[name](warp, rng)
+        case = self.cases[number]
+        image, target = cut(case.image, case.classes, voxel, self.plan.patch, warp)
+        return image.to(device, non_blocking=True), target.to(device, non_blocking=True)
+
+    def _still(self) -> Warp:
         axes = self.plan.axes
-        still = Warp(
+        return Warp(
             tuple(self.plan.spacing[axis] for axis in axes),
             tuple(self.plan.patch[axis] for axis in axes),
             tuple(k for k, axis in enumerate(axes) if axis in self.plan.mirror),
             margin=self.plan.network.margin,
         )
-        images, targets = [], []
-        for number, voxel in self.sampler([case.index for case in self.cases], self.size, rng):
-            warp = still
-            for name in self._chosen(spatial=True):
-                warp = AUGMENTATIONS[name](warp, rng)
-            case = self.cases[number]
-            image, target = cut(case.image, case.classes, voxel, self.plan.patch, warp)
-            images.append(image.to(device, non_blocking=True))
-            targets.append(target.to(device, non_blocking=True))
-        seen, channels = torch.stack(images), len(self.plan.channels)
-        weights = None if seen.shape[1] == channels else _inner(seen[:, channels], still)
-        batch = seen[:, :channels]
-        for name in self._chosen(spatial=False):
-            batch = AUGMENTATIONS[name](batch, rng)
-        return Batch(batch, torch.stack(targets), weights)
+
+    def _parted(self, seen: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Images, and the weights that may follow them as one more channel."""
+        channels = len(self.plan.channels)
+        if seen.shape[1] == channels:
+            return seen, None
+        return seen[:, :channels], _inner(seen[:, channels], self._still())
 
     def _chosen(self, *, spatial: bool) -> list[str]:
         return [name for name in self.augmentations if (name in _SPATIAL) == spatial]
+
+
+class Ahead(AbstractContextManager["Ahead"]):
+    """The batch of each step, the next one being made while this one is used.
+
+    Parameters
+    ----------
+    batches : Batches
+    device : torch.device
+    """
+
+    def __init__(self, batches: Batches, device: torch.device) -> None:
+        self._batches, self._device = batches, device
+        self._pool = ThreadPoolExecutor(1, "medseg-batches")
+        self._coming: dict[int, Future[Batch]] = {}
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def take(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        coming = self._coming.pop(step, None) or self._ask(step)
+        self._coming[step + 1] = self._ask(step + 1)
+        return coming.result()
+
+    def _ask(self, step: int) -> Future[Batch]:
+        return self._pool.submit(self._batches.at, step, self._device)
 
 
 def _inner(seen: Tensor, warp: Warp) -> Tensor:

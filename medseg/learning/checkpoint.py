@@ -39,6 +39,10 @@ class Checkpoint:
         Highest mean Dice of a validation so far.
     latest : float
         Mean Dice of the latest validation.
+    waited : int
+        Validations since the best one.
+    parts : int
+        In how many a batch goes through the network; 0 before the first step.
     """
 
     step: int = 0
@@ -47,12 +51,26 @@ class Checkpoint:
     validated: int = 0
     best: float = -1.0
     latest: float = -1.0
+    waited: int = 0
+    parts: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.step, self.seconds, self.validated) < 0:
+        counts = self.step, self.seconds, self.validated, self.waited, self.parts
+        if min(counts) < 0:
             raise ValueError(f"counts and times are 0 or more, got {self}")
         if self.precision not in ("", "float32", "bfloat16"):
             raise ValueError(f"precision is float32 or bfloat16, got {self.precision!r}")
+
+    def judge(self, dice: float) -> bool:
+        """Take in the mean Dice of a validation, and say whether it is the best so far."""
+        self.latest, self.waited = dice, self.waited + 1
+        if dice > self.best:
+            self.best, self.waited = dice, 0
+        return self.waited == 0
+
+    def patience_is_over(self, patience: int) -> bool:
+        """Whether as many validations have brought nothing; a patience of 0 has no end."""
+        return 0 < patience <= self.waited
 
     def save(self, path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Write it together with weights and the state of the optimiser."""

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import logging
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from medseg import device as devices
-from medseg.io import replace_file
-from medseg.learning.batches import Batch, Batches
+from medseg.learning.batches import Ahead, Batches
 from medseg.learning.budget import Budget
 from medseg.learning.checkpoint import Checkpoint
-from medseg.learning.freezing import freeze
-from medseg.learning.losses import Loss, supervised
+from medseg.learning.distributed import Processes
+from medseg.learning.logbook import Logbook
+from medseg.learning.losses import Loss
 from medseg.learning.model import Model
-from medseg.learning.optimizers import add_penalties
 from medseg.learning.run import Run
 from medseg.learning.schedules import rate
+from medseg.learning.stopping import TRY_AGAIN, listening
+from medseg.learning.update import Update, faster_precision
 from medseg.learning.validation import Validation
 from medseg.learning.weights import save_tensors
-from medseg.progress import progress
+from medseg.progress import Progress, progress
 
 if TYPE_CHECKING:
     from medseg.learning.settings import Training
@@ -36,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("medseg")
 _SECONDS_BETWEEN_CHECKPOINTS = 60
 _REPORTS = 100
+_PRECISIONS = "float32", "bfloat16"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,134 +48,169 @@ class Session:
     validation: Validation
     budget: Budget
     state: Checkpoint
+    processes: Processes
 
 
 def run_to_end(
     session: Session, training: Training, after_validation: Callable[[Run], object]
 ) -> None:
-    """Update the network until the budget is spent; validate and save on the way."""
-    run, state, budget = session.run, session.state, session.budget
-    share = budget.share(state.step)
-    if share >= 1 and state.validated == training.validations and run.last.is_file():
+    """Update the network until the budget is spent; validate and save on the way.
+
+    Raises
+    ------
+    SystemExit
+        With `TRY_AGAIN`, if SIGTERM or SIGUSR1 has come; what is done is saved.
+    """
+    run, state = session.run, session.state
+    share = session.budget.share(state.step)
+    spent = share >= 1 or state.patience_is_over(training.patience)
+    if spent and state.validated == training.validations and run.last.is_file():
         return  # it is finished
-    _begin_log(run, state)
-    state.precision = state.precision or _precision(session, training.precision)
+    session.processes.wait()  # now all have seen what was there
+    book = None
+    if session.processes.leads:
+        book = Logbook(run, state.step, state.validated, tensorboard=training.tensorboard)
+    if not state.precision:
+        state.precision = _precision(session, training.precision)
     # A finished training that was given a larger budget has validations before it again.
     state.validated = min(state.validated, int(share * training.validations))
-    saved, reported, losses = time.monotonic(), share, list[Tensor]()
-    with progress(f"training {run.folder.name}") as bar, _Batches(session) as batches:
-        while (share := budget.share(state.step)) < 1:
-            for group in session.optimizer.param_groups:
-                group["lr"] = training.learning_rate * rate(training, share)
-            still = training.frozen if share < training.frozen_until else ()
-            freeze(session.model.network, still)
-            losses.append(_step(session, batches, training))
-            if share - reported >= 1 / _REPORTS:
-                loss, losses, reported = _mean(losses, state.step), [], share
-                _log(run, step=state.step, seconds=budget.seconds, share=share, loss=loss)
-                bar.update(share, f"loss {loss:.3f}  {_told(state)}")
-            if share >= (state.validated + 1) / training.validations:
-                _validate(session)
-                after_validation(run)
-            if time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS:
-                _save(session)
-                saved = time.monotonic()
-    _save(session)
-    state.validated = training.validations - 1  # the last one is due, whichever were missed
-    _validate(session)
-    save_tensors(session.model.network.state_dict(), run.last, {"step": state.step})
-    after_validation(run)
-    _save(session)  # last of all, as it says that all the rest is done
-    log.info("%d steps in %.0f s  %s", state.step, budget.seconds, _told(state))
-
-
-class _Batches:
-    """The batch of each step, the next one being made while this one is used."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._pool = ThreadPoolExecutor(1, "medseg-batches")
-        self._coming: dict[int, Future[Batch]] = {}
-
-    def __enter__(self) -> _Batches:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def take(self, step: int) -> Batch:
-        """Return the batch of a step."""
-        coming = self._coming.pop(step, None) or self._ask(step)
-        self._coming[step + 1] = self._ask(step + 1)
-        return coming.result()
-
-    def _ask(self, step: int) -> Future[Batch]:
-        return self._pool.submit(self._session.batches.at, step, self._session.model.device)
-
-
-def _step(session: Session, batches: _Batches, training: Training) -> Tensor:
-    """Update once. Interrupted, it saves a checkpoint, if the weights are those of a step."""
-    state, whole = session.state, True
+    loop = _Loop(session, training, book, after_validation)
     try:
-        batch = batches.take(state.step)
-        # For dropout; a training that goes on draws the same.
-        torch.manual_seed(training.seed * 1_000_003 + state.step)
-        loss = _gradients(session, batch, training)
-        whole = False
-        session.optimizer.step()
-        state.step += 1
-        whole = True
-    except KeyboardInterrupt:
-        if whole:
-            _save(session)
-        log.warning("stopped at step %d; the same command goes on from there", state.step)
-        raise
-    return loss
+        with progress(f"training {run.folder.name}") as bar, listening() as asked:
+            loop.run(bar, asked)
+        loop.finish()
+    finally:
+        if book is not None:
+            book.close()
 
 
-def _gradients(session: Session, batch: Batch, training: Training) -> Tensor:
-    """Loss, whose gradients are left at the weights; it stays on the device, so nothing waits."""
-    network = session.model.network
-    session.optimizer.zero_grad(set_to_none=True)
-    precision = getattr(torch, session.state.precision)
-    loss = _forward(network, session.loss, batch, precision)
-    loss.backward()
-    add_penalties(network, l1=training.l1, l2=training.l2)
-    if training.longest_gradient:
-        nn.utils.clip_grad_norm_(network.parameters(), training.longest_gradient)
-    return loss.detach()
+class _Loop:
+    """Steps, and what comes between them; of several processes, only the leading one has a book."""
 
+    def __init__(
+        self,
+        session: Session,
+        training: Training,
+        book: Logbook | None,
+        after_validation: Callable[[Run], object],
+    ) -> None:
+        self._session, self._training = session, training
+        self._book, self._after_validation = book, after_validation
+        state = session.state
+        self._update = Update(
+            session.model.network,
+            session.loss,
+            training,
+            session.processes,
+            parts=state.parts or training.accumulate,
+        )
+        self._reported, self._losses = session.budget.share(state.step), list[Tensor]()
 
-def _forward(network: nn.Module, loss: Loss, batch: Batch, precision: torch.dtype) -> Tensor:
-    lower = precision != torch.float32
-    with torch.autocast(batch.images.device.type, precision if lower else None, enabled=lower):
-        outputs = network(batch.images)
-    return supervised(loss, outputs, batch.targets, batch.weights)
+    def run(self, bar: Progress, asked: Callable[[], bool]) -> None:
+        """Update until the budget or the patience is spent; `asked` says whether to leave."""
+        session, training = self._session, self._training
+        state, saved = session.state, time.monotonic()
+        with Ahead(session.batches, session.model.device) as batches:
+            while (share := self._share(asked)) < 1:
+                self._losses.append(self._step(batches, share))
+                self._report(share, bar)
+                if share >= (state.validated + 1) / training.validations:
+                    self._validate()
+                if time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS:
+                    self._save()
+                    saved = time.monotonic()
 
+    def finish(self) -> None:
+        """Validate the last weights, and keep them."""
+        session, state = self._session, self._session.state
+        self._save()
+        if not state.patience_is_over(self._training.patience):
+            state.validated = self._training.validations - 1  # the last is due, whichever missed
+            self._validate()
+        state.validated = self._training.validations
+        if session.processes.leads:
+            network = session.model.network
+            save_tensors(network.state_dict(), session.run.last, {"step": state.step})
+        self._save()  # last of all, as it says that all the rest is done
+        session.processes.wait()
+        log.info("%d steps in %.0f s  %s", state.step, session.budget.seconds, _told(state))
 
-def _validate(session: Session) -> None:
-    """Measure the Dice of the held-out cases, and keep the weights if they are the best."""
-    state, run = session.state, session.run
-    began = time.monotonic()
-    dice = session.validation.dice(session.model)
-    state.validated += 1
-    if not dice:
-        return
-    # So long will the last validation take, with some room to write the files.
-    session.budget.reserve(1.1 * (time.monotonic() - began) + 5)
-    state.latest = dice["mean"]
-    _log(run, step=state.step, seconds=session.budget.seconds, dice=dice)
-    if state.latest > state.best:
-        state.best = state.latest
-        save_tensors(session.model.network.state_dict(), run.best, {"step": state.step, **dice})
+    def _share(self, asked: Callable[[], bool]) -> float:
+        """Share of the budget that is spent, which all processes agree on; 1 is the end."""
+        session, state = self._session, self._session.state
+        over = state.patience_is_over(self._training.patience)
+        share, leaving = session.processes.highest(
+            1.0 if over else session.budget.share(state.step), float(asked())
+        )
+        if leaving:
+            self._save()
+            session.processes.wait()
+            log.warning("told to stop at step %d; the same command goes on from there", state.step)
+            raise SystemExit(TRY_AGAIN)
+        return share
 
+    def _step(self, batches: Ahead, share: float) -> Tensor:
+        """Update once. Interrupted, it saves a checkpoint, if the weights are those of a step."""
+        training, optimizer = self._training, self._session.optimizer
+        state, whole = self._session.state, True
+        for group in optimizer.param_groups:
+            group["lr"] = training.learning_rate * rate(training, share)
+        try:
+            loss = self._update.gradients(
+                batches.take(state.step),
+                frozen=training.frozen if share < training.frozen_until else (),
+                precision=getattr(torch, state.precision),
+                # For dropout; a training that goes on draws the same.
+                seed=training.seed * 1_000_003 + state.step,
+            )
+            whole = False
+            optimizer.step()
+            state.step += 1
+            whole = True
+        except KeyboardInterrupt:
+            if whole:
+                self._save()
+            log.warning("stopped at step %d; the same command goes on from there", state.step)
+            raise
+        state.parts = self._update.parts
+        return loss
 
-def _save(session: Session) -> None:
-    weights = session.model.network.parameters()
-    if not all(bool(weight.isfinite().all()) for weight in weights):
-        raise _diverged(session.state.step)
-    session.state.seconds = session.budget.seconds
-    session.state.save(session.run.checkpoint, session.model.network, session.optimizer)
+    def _report(self, share: float, bar: Progress) -> None:
+        if share - self._reported < 1 / _REPORTS:
+            return
+        state = self._session.state
+        loss = _mean(self._losses, state.step)
+        self._losses, self._reported = [], share
+        if self._book is not None:
+            self._book.loss(state.step, self._session.budget.seconds, share, loss)
+        bar.update(share, f"loss {loss:.3f}  {_told(state)}")
+
+    def _validate(self) -> None:
+        """Measure the Dice of the held-out cases, and keep the weights if they are the best."""
+        session, state, run = self._session, self._session.state, self._session.run
+        began = time.monotonic()
+        dice = session.validation.dice(session.model)
+        state.validated += 1
+        if self._book is None:
+            return
+        if dice:
+            # So long will the last validation take, with some room to write the files.
+            session.budget.reserve(1.1 * (time.monotonic() - began) + 5)
+            self._book.scores(state.step, session.budget.seconds, dice)
+            if state.judge(dice["mean"]):
+                facts = {"step": state.step, **dice}
+                save_tensors(session.model.network.state_dict(), run.best, facts)
+        self._after_validation(run)
+
+    def _save(self) -> None:
+        session = self._session
+        if not session.processes.leads:
+            return
+        weights = session.model.network.parameters()
+        if not all(bool(weight.isfinite().all()) for weight in weights):
+            raise _diverged(session.state.step)
+        session.state.seconds = session.budget.seconds
+        session.state.save(session.run.checkpoint, session.model.network, session.optimizer)
 
 
 def _mean(losses: list[Tensor], step: int) -> float:
@@ -198,57 +231,12 @@ def _told(state: Checkpoint) -> str:
     return f"Dice {state.latest:.3f}, best {state.best:.3f}" if state.best >= 0 else ""
 
 
-def _log(run: Run, **facts: object) -> None:
-    rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in facts.items()}
-    with run.log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(rounded) + "\n")
-
-
-def _begin_log(run: Run, state: Checkpoint) -> None:
-    """Forget what was logged after the step, and the validation, from which training goes on."""
-    text = run.log.read_text(encoding="utf-8") if run.log.is_file() and state.step else ""
-    kept, validated = [], 0
-    # The last line may be half there, where the power went.
-    for line in text[: text.rfind("\n") + 1].splitlines():
-        facts = _logged(line, run)
-        validated += "dice" in facts
-        if facts["step"] <= state.step and ("dice" not in facts or validated <= state.validated):
-            kept.append(line)
-    replace_file(run.log, "".join(f"{line}\n" for line in kept))
-
-
-def _logged(line: str, run: Run) -> dict[str, Any]:
-    """Facts of a line of the log; ValueError if it is none that training wrote."""
-    try:
-        facts: dict[str, Any] = json.loads(line)
-        numbers = [facts["step"], facts["seconds"], *facts.get("dice", {}).values()]
-        numbers.append(facts.get("loss", 0.0))
-        if not all(math.isfinite(number) for number in numbers):
-            raise ValueError("a number is not finite")
-    except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
-        raise ValueError(f"{run.log} is damaged; move it away and go on: {error}") from error
-    return facts
-
-
 def _precision(session: Session, wanted: str) -> str:
-    """Name of the dtype to train in; "auto" takes bfloat16 where a step is faster in it.
-
-    That CPUs support it does not say so: on some, convolutions in bfloat16 take twice as long.
-    """
-    device = session.model.device
-    native = devices.fast_precision(device)
+    """Name of the dtype to train in, the same in all processes."""
     if wanted != "auto":
         return wanted
-    if device.type == "cuda" or native == torch.float32:
-        return str(native).removeprefix("torch.")
-    network = copy.deepcopy(session.model.network).train()
+    device = session.model.device
     batch = session.batches.at(0, device)
-    seconds = {}
-    for name in ("float32", "bfloat16"):
-        times = []
-        for _ in range(3):
-            began = time.perf_counter()
-            _forward(network, session.loss, batch, getattr(torch, name)).backward()
-            times.append(time.perf_counter() - began)
-        seconds[name] = min(times)
-    return "bfloat16" if seconds["bfloat16"] < 0.9 * seconds["float32"] else "float32"
+    own = faster_precision(session.model.network, session.loss, batch)
+    (highest,) = session.processes.highest(_PRECISIONS.index(own))
+    return _PRECISIONS[int(highest)]

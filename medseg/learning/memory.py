@@ -63,9 +63,11 @@ def _size(network: NetworkConfig, channels: int, classes: int) -> int:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Raise MemoryError where torch's allocator of main memory raises a RuntimeError."""
+    """Raise MemoryError where torch's allocators raise a RuntimeError."""
     try:
         yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(f"not enough memory: {str(error).splitlines()[0]}") from error
     except RuntimeError as error:
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):
             raise MemoryError(f"not enough memory: {str(error).splitlines()[0]}") from error

@@ -31,6 +31,16 @@ class Run:
         return self.folder / "transfer.json"
 
     @property
+    def held_out(self) -> Path:
+        """Cases that validated, as a data set."""
+        return self.folder / "validation.csv"
+
+    @property
+    def predictions(self) -> Path:
+        """Of the cases that validated, as `medseg choose` leaves them."""
+        return self.folder / "validation"
+
+    @property
     def best(self) -> Path:
         """Weights with the highest Dice on the validation cases."""
         return self.folder / "best.safetensors"
@@ -56,13 +66,18 @@ class Run:
         return self.folder / "curve.png"
 
     @property
+    def tensorboard(self) -> Path:
+        """What TensorBoard draws, where it was asked for."""
+        return self.folder / "tensorboard"
+
+    @property
     def cache(self) -> Path:
         """Prepared cases, where they do not fit in memory."""
         return self.folder / "cache"
 
     def files(self) -> tuple[Path, ...]:
-        """All files of a training, the cache left out."""
-        described = self.plan, self.training, self.transfer
+        """All files of a training, those in folders left out."""
+        described = self.plan, self.training, self.transfer, self.held_out
         return (*described, self.best, self.last, self.checkpoint, self.log, self.curve)
 
     def tidy(self) -> None:
@@ -72,6 +87,7 @@ class Run:
     def clear(self) -> None:
         """Remove all files of a training, and nothing else."""
         self.tidy()
-        shutil.rmtree(self.cache, ignore_errors=True)
+        for folder in (self.cache, self.tensorboard, self.predictions):
+            shutil.rmtree(folder, ignore_errors=True)
         for file in self.files():
             file.unlink(missing_ok=True)

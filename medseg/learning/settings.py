@@ -22,7 +22,10 @@ class Training:
     steps : int, optional
         Updates, in place of minutes; then the same seed gives the same model.
     batch : int
-        Patches of an update; 0 takes as many as make some 200,000 voxels, 2 to 64.
+        Patches that go through the network together, in all processes; 0 takes as many as make
+        some 200,000 voxels, 2 to 64.
+    accumulate : int
+        Batches of an update: their gradients are added up, which takes the memory of one.
     optimizer : str
         A name in `OPTIMIZERS`.
     learning_rate : float
@@ -57,8 +60,14 @@ class Training:
         Share of the budget for which they do; then they learn too.
     validations : int
         How often the validation cases are segmented, the last time at the end.
+    patience : int
+        After so many validations that are no better than the best, training ends; 0 never does.
     precision : str
         "float32", "bfloat16", or "auto": whichever makes the faster step on this machine.
+    compile : bool
+        Whether torch.compile makes one program of the network, which takes a minute at first.
+    tensorboard : bool
+        Whether to write files for TensorBoard beside the log.
     seed : int
     device : str
     """
@@ -66,6 +75,7 @@ class Training:
     minutes: float | None = None
     steps: int | None = None
     batch: int = 0
+    accumulate: int = 1
     optimizer: str = "adamw"
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -94,7 +104,10 @@ class Training:
     frozen: tuple[str, ...] = ()
     frozen_until: float = 1.0
     validations: int = 5
+    patience: int = 0
     precision: str = "auto"
+    compile: bool = False
+    tensorboard: bool = False
     seed: int = 0
     device: str = "auto"
 
@@ -112,6 +125,11 @@ class Training:
             raise ValueError(
                 "batch is 0 or more, learning_rate over 0 and validations at least 1, got "
                 f"{self.batch}, {self.learning_rate}, {self.validations}"
+            )
+        if self.accumulate < 1 or self.patience < 0:
+            raise ValueError(
+                "accumulate is at least 1 and patience 0 or more, got "
+                f"{self.accumulate}, {self.patience}"
             )
         if not 0 <= self.seed <= _HIGHEST_SEED:
             raise ValueError(f"seed is 0 to {_HIGHEST_SEED}, got {self.seed}")

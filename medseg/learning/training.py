@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 
 import torch
@@ -16,9 +18,10 @@ from medseg import strict_json
 from medseg.dataset import Dataset
 from medseg.io import replace_file
 from medseg.learning import LOSSES, OPTIMIZERS, VOXEL_WEIGHTS
-from medseg.learning.batches import Batches, Weighing, read_cases
+from medseg.learning.batches import Batches, TrainingCase, Weighing, read_cases
 from medseg.learning.budget import Budget
 from medseg.learning.checkpoint import Checkpoint
+from medseg.learning.distributed import Processes
 from medseg.learning.freezing import freeze
 from medseg.learning.loop import Session, run_to_end
 from medseg.learning.losses import in_mm
@@ -36,7 +39,7 @@ log = logging.getLogger("medseg")
 _BATCH_VOXELS = 200_000
 _MOST_SAMPLES = 64
 # A training that goes on may have these changed.
-_CHANGEABLE = {"minutes", "steps", "device"}
+_CHANGEABLE = {"minutes", "steps", "device", "patience", "tensorboard"}
 
 
 def train(
@@ -72,44 +75,80 @@ def train(
         If there is no run to begin with.
     ValueError
         If `folder` holds another training, or a case can't be used.
+    SystemExit
+        With code 75, if SIGTERM or SIGUSR1 has come; what is done is saved.
     """
     if not dataset.cases:
         raise ValueError("training needs at least one case, got an empty data set")
-    run, device = Run(Path(folder)), devices.resolve(training.device)
-    budget = Budget(training.minutes, training.steps)
-    batch = training.batch or _batch_size(plan)
-    require_room_for_patches(plan, batch, device)
+    processes, run = Processes.of_environment(), Run(Path(folder))
+    place = processes.place(training.device)
+    _require_compiler(training)
     devices.keep_freed_memory()
-    _require_free(run, plan, training)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(training.seed)
-        model = Model.untrained(plan, training.device)
-        freeze(model.network, training.frozen)
-        optimizer = OPTIMIZERS[training.optimizer](model.network.parameters(), training)
-        state, transfer = Checkpoint(), None
-        if run.checkpoint.is_file():
-            state = Checkpoint.load(run.checkpoint, model.network, optimizer)
-            budget = Budget(training.minutes, training.steps, spent=state.seconds)
-            log.info("going on at step %d of %s", state.step, run.folder)
-        elif training.start:
-            transfer = start_from(Path(training.start), model.network, plan)
+    with processes.together(place):
+        if processes.leads:
+            _require_free(run, plan, training)
+        processes.wait()
+        device = devices.resolve(place)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(training.seed)
+            session = _begun(dataset, validation, plan, training, run, processes)
+            with memory_errors():
+                run_to_end(session, training, after_validation)
+        return Model.load(run.folder, place)
+
+
+def _begun(
+    dataset: Dataset,
+    validation: Dataset | None,
+    plan: Plan,
+    training: Training,
+    run: Run,
+    processes: Processes,
+) -> Session:
+    """All that is trained with: new, or as it was left in the folder."""
+    budget, place = Budget(training.minutes, training.steps), processes.place(training.device)
+    batch = training.batch or _batch_size(plan, processes.count)
+    share = processes.share(batch * training.accumulate, training.accumulate)
+    require_room_for_patches(plan, len(share) // training.accumulate, devices.resolve(place))
+    model = Model.untrained(plan, place)
+    freeze(model.network, training.frozen)
+    optimizer = OPTIMIZERS[training.optimizer](model.network.parameters(), training)
+    state, transfer = Checkpoint(), None
+    if run.checkpoint.is_file():
+        state = Checkpoint.load(run.checkpoint, model.network, optimizer)
+        budget = Budget(training.minutes, training.steps, spent=state.seconds)
+        log.info("going on at step %d of %s", state.step, run.folder)
+    elif training.start:
+        transfer = start_from(Path(training.start), model.network, plan)
+    if processes.leads:
         _write_down(run, plan, training, transfer)
-        batches = Batches(
-            read_cases(
-                dataset.cases, plan, device, run.cache, training.seed, weighing=_weighing(training)
-            ),
-            plan,
-            batch,
-            SAMPLERS[training.sampler],
-            training.augmentations,
-            training.seed,
-        )
-        held_out = Validation(validation.cases if validation else (), plan)
-        loss = in_mm(LOSSES[training.loss], tuple(plan.spacing[axis] for axis in plan.axes))
-        session = Session(run, model, optimizer, loss, batches, held_out, budget, state)
-        with memory_errors():
-            run_to_end(session, training, after_validation)
-    return Model.load(run.folder, training.device)
+        _list_held_out(run, validation)
+    batches = Batches(
+        _cases(dataset, plan, training, run, processes),
+        plan,
+        batch * training.accumulate,
+        SAMPLERS[training.sampler],
+        training.augmentations,
+        training.seed,
+        share,
+    )
+    held_out = Validation(validation.cases if validation and processes.leads else (), plan)
+    loss = in_mm(LOSSES[training.loss], tuple(plan.spacing[axis] for axis in plan.axes))
+    return Session(run, model, optimizer, loss, batches, held_out, budget, state, processes)
+
+
+def _cases(
+    dataset: Dataset, plan: Plan, training: Training, run: Run, processes: Processes
+) -> list[TrainingCase]:
+    # Each process has files of its own, as machines may not share a disk that is fast.
+    return read_cases(
+        dataset.cases,
+        plan,
+        devices.resolve(processes.place(training.device)),
+        run.cache / str(processes.rank) if processes.count > 1 else run.cache,
+        training.seed,
+        weighing=_weighing(training),
+    )
 
 
 def _require_free(run: Run, plan: Plan, training: Training) -> None:
@@ -142,6 +181,14 @@ def _write_down(run: Run, plan: Plan, training: Training, transfer: Transfer | N
         transfer.save(run.transfer)
 
 
+def _list_held_out(run: Run, validation: Dataset | None) -> None:
+    """Leave in the folder which cases validate, for whoever compares runs on them."""
+    if validation is not None and validation.cases:
+        validation.save(run.held_out)
+    else:
+        run.held_out.unlink(missing_ok=True)
+
+
 def _load(path: Path) -> Training:
     content = strict_json.read(path)
     if not isinstance(content, Mapping):
@@ -153,7 +200,19 @@ def _weighing(training: Training) -> Weighing | None:
     return VOXEL_WEIGHTS[training.voxel_weights] if training.voxel_weights else None
 
 
-def _batch_size(plan: Plan) -> int:
+def _require_compiler(training: Training) -> None:
+    """Raise ValueError if a network is to be compiled and there is nothing to do so with."""
+    compilers = os.environ.get("CXX", ""), "g++", "clang++", "cl"
+    if training.compile and not any(map(shutil.which, compilers)):
+        raise ValueError(
+            "compile=True needs a C++ compiler, and there is none; install g++, name one in the "
+            "environment variable CXX, or leave compile out"
+        )
+
+
+def _batch_size(plan: Plan, processes: int) -> int:
+    """Patches of a batch, the same number in each process."""
     sides = zip(plan.axes, plan.network.margin, strict=True)
     voxels = prod(plan.patch[axis] + 2 * margin for axis, margin in sides)
-    return plan.batch or min(max(_BATCH_VOXELS // voxels, 2), _MOST_SAMPLES)
+    patches = plan.batch or min(max(_BATCH_VOXELS // voxels, 2), _MOST_SAMPLES)
+    return processes * ceil(patches / processes)

@@ -49,8 +49,8 @@ class InstanceNormReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, ...) to the same shape."""
-        # What is exported must be torch's own, and has no numbers to look at yet.
-        ours = x.device.type == "cpu" and x.dtype in _FUSED and not torch.compiler.is_exporting()
+        # What is compiled or exported must be torch's own, and has no numbers to look at yet.
+        ours = x.device.type == "cpu" and x.dtype in _FUSED and not torch.compiler.is_compiling()
         if ours and x[0, 0].numel() > 1:
             fused: Tensor = _Fused.apply(  # type: ignore[no-untyped-call]
                 x, self.weight, self.bias, self.slope
