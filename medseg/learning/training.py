@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from math import ceil, prod
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from medseg import strict_json
 from medseg.dataset import Dataset
 from medseg.io import replace_file
 from medseg.learning import LOSSES, OPTIMIZERS, VOXEL_WEIGHTS
+from medseg.learning.batch_size import batch_size
 from medseg.learning.batches import Batches, TrainingCase, Weighing, read_cases
 from medseg.learning.budget import Budget
 from medseg.learning.checkpoint import Checkpoint
@@ -36,8 +37,6 @@ from medseg.registry import build
 from medseg.sampling import SAMPLERS
 
 log = logging.getLogger("medseg")
-_BATCH_VOXELS = 200_000
-_MOST_SAMPLES = 64
 # A training that goes on may have these changed.
 _CHANGEABLE = {"minutes", "steps", "device", "patience", "tensorboard"}
 
@@ -107,7 +106,7 @@ def _begun(
 ) -> Session:
     """All that is trained with: new, or as it was left in the folder."""
     budget, place = Budget(training.minutes, training.steps), processes.place(training.device)
-    batch = training.batch or _batch_size(plan, processes.count)
+    batch = training.batch or _patches(plan, processes.count)
     share = processes.share(batch * training.accumulate, training.accumulate)
     require_room_for_patches(plan, len(share) // training.accumulate, devices.resolve(place))
     model = Model.untrained(plan, place)
@@ -210,9 +209,6 @@ def _require_compiler(training: Training) -> None:
         )
 
 
-def _batch_size(plan: Plan, processes: int) -> int:
+def _patches(plan: Plan, processes: int) -> int:
     """Patches of a batch, the same number in each process."""
-    sides = zip(plan.axes, plan.network.margin, strict=True)
-    voxels = prod(plan.patch[axis] + 2 * margin for axis, margin in sides)
-    patches = plan.batch or min(max(_BATCH_VOXELS // voxels, 2), _MOST_SAMPLES)
-    return processes * ceil(patches / processes)
+    return processes * ceil(batch_size(plan) / processes)
