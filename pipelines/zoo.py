@@ -32,8 +32,8 @@ def main(
     for name, ndim in kinds:
         with TemporaryDirectory() as place:
             folder, run = Path(place, "cases"), Path(place, "run")
-            drawn = draw_balls(folder, ndim) if overfit else data or draw_cohort(folder)
-            cases = medseg.Dataset.read(drawn)
+            source = data or (draw_balls(folder, ndim) if overfit else draw_cohort(folder))
+            cases = medseg.Dataset.read(source)
             known, new = (cases, cases) if overfit else cases.split()
             # Planned, the patch of networks that crop would have few voxels with logits.
             settings = {"patch": (24, 24, 24)} if ndim == 3 and not data else {}

@@ -34,3 +34,10 @@ def test_rows_tell_of_networks_at_full_width(
     assert int(parameters) == sum(values.numel() for values in full.parameters())
     assert float(milliseconds) > 0
     assert 0 <= float(dice) <= 1
+
+
+def test_segnet_learns_two_discs_by_heart(capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline("zoo.py").main(names="segnet", steps=80, small=True, overfit=True)
+
+    ((*_, dice),) = rows(capsys.readouterr().out)
+    assert float(dice) >= 0.95
