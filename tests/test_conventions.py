@@ -15,7 +15,8 @@ from medseg.learning.conventions import OURS, Conventions
 from medseg.learning.framing import frame
 from medseg.learning.model import Model
 from medseg.learning.plan import Plan
-from medseg.learning.preparing import at_native_size, prepare
+from medseg.learning.preparing import prepare
+from medseg.learning.regridding import stretches
 from medseg.learning.splines import resized_cubic, thick_axis
 from medseg.networks.unet import UNet
 from medseg.tiling import Slab
@@ -180,7 +181,9 @@ def test_logits_come_back_linearly_but_for_thick_slices(thick: int | None) -> No
         high = np.minimum(low + 1, SHAPE[axis] - 1)
         low_values, high_values = (np.take(expected, k, axis + 1) for k in (low, high))
         expected = low_values * (1 - share) + high_values * share
-    found = torch.cat(list(at_native_size(slabs, SHAPE[0], shape, thick)), dim=1)
+    found = torch.cat(
+        [some.logits() for some in stretches(slabs, SHAPE[0], shape, thick=thick)], dim=1
+    )
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

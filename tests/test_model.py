@@ -26,11 +26,11 @@ from medseg import (
 )
 from medseg.intensity import Identity
 from medseg.learning.preparing import (
-    at_native_size,
     class_indices,
     prepare,
     resampled_classes,
 )
+from medseg.learning.regridding import stretches
 from medseg.learning.run import Run
 from medseg.learning.weights import save_tensors
 from medseg.networks.unet import UNet
@@ -275,7 +275,7 @@ def test_a_stretch_at_a_time_equals_interpolating_the_whole(
         Slab(start, logits[:, start : start + n], (torch.ones(n), torch.ones(5), torch.ones(4)))
         for start, n in zip(starts, rows, strict=True)
     ]
-    found = torch.cat(list(at_native_size(slabs, 16, shape)), dim=1)
+    found = torch.cat([some.logits() for some in stretches(slabs, 16, shape)], dim=1)
     wanted = functional.interpolate(logits[None], shape, mode="trilinear", align_corners=False)[0]
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
@@ -283,7 +283,7 @@ def test_a_stretch_at_a_time_equals_interpolating_the_whole(
 def test_few_rows_at_a_time_equal_many(monkeypatch: pytest.MonkeyPatch, image: Image) -> None:
     model = some_model(spacing=FINER_AND_COARSER["anisotropic"])
     wanted = model.segment(image)
-    monkeypatch.setattr("medseg.learning.preparing._MOST_NUMBERS", 1)
+    monkeypatch.setattr("medseg.learning.regridding._AT_ONCE", {"cpu": 1, "cuda": 1})
     np.testing.assert_array_equal(model.segment(image).array, wanted.array)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain, combinations
 
+import torch
 from torch import Tensor
 
 
 def mirrored(
-    network: Callable[[Tensor], Tensor], axes: Sequence[int]
+    network: Callable[[Tensor], Tensor], axes: Sequence[int], most: int = 1
 ) -> Callable[[Tensor], Tensor]:
     """Return the mean of a network over all choices of axes along which its tiles are mirrored.
 
@@ -18,14 +19,21 @@ def mirrored(
     network : function of (B, C, ...) -> (B, classes, ...)
     axes : sequence of int
         Of those behind the first two; n of them take 2^n passes.
+    most : int
+        Tiles that the network sees at once: as many mirror images of a batch as are no more.
     """
     dims = [axis + 2 for axis in axes]
-    choices = list(chain.from_iterable(combinations(dims, n) for n in range(1, len(dims) + 1)))
+    choices = list(chain.from_iterable(combinations(dims, n) for n in range(len(dims) + 1)))
 
     def mean(tiles: Tensor) -> Tensor:
-        total = network(tiles)
-        for flips in choices:
-            total = total + network(tiles.flip(flips)).flip(flips)
-        return total / (len(choices) + 1)
+        total, at_once = None, max(most // len(tiles), 1)
+        for k in range(0, len(choices), at_once):
+            some = choices[k : k + at_once]
+            logits = network(torch.cat([tiles.flip(flips) for flips in some]))
+            for flips, of_flip in zip(some, logits.split(len(tiles)), strict=True):
+                back = of_flip.flip(flips)
+                total = back if total is None else total + back
+        assert total is not None
+        return total / len(choices)
 
-    return mean if choices else network
+    return mean if dims else network

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -17,17 +16,15 @@ from torch import Tensor, nn
 from medseg import device as devices
 from medseg.learning.framing import frame
 from medseg.learning.memory import build_network, memory_errors, require_room_for_patches
-from medseg.learning.mirroring import mirrored
+from medseg.learning.passes import Passes
 from medseg.learning.plan import Plan
-from medseg.learning.preparing import Prepared, at_native_size, prepare, thick_slices
+from medseg.learning.preparing import Prepared, prepare, thick_slices
+from medseg.learning.regridding import Stretch, stretches
 from medseg.learning.run import Run
 from medseg.learning.weights import load_tensors, put_weights
 from medseg.segmenter import in_place_of, require_place
-from medseg.tiling import Slab, at_half, centred, most_likely, sweep
+from medseg.tiling import Slab, most_likely
 from medseg.volume import Image, Labels, orientation, reorient
-
-# Tiles of small patches go through the network together, up to so many voxels.
-_BATCH_VOXELS = 2**17
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +140,10 @@ class Model:
         framed = frame(image, mask, self.plan.conventions)
         prepared = prepare(framed.image, self.plan, framed.mask)
         with self._inference():
-            parts = [logits.softmax(0).cpu() for logits in self._logits(prepared, exact=True)]
-        array = torch.cat(parts, dim=1).numpy()
+            slabs, classes = self._slabs(prepared), len(self.plan.labels)
+            rows = (some.logits() for some in self._resized(slabs, prepared, classes))
+            soft = (some.softmax(0) for some in rows)
+            array = _gathered(soft, prepared.native.shape[0], axis=1)
         if framed.mask is not None:
             outside = reorient(framed.mask).array == 0
             array[:, outside] = 0
@@ -162,10 +161,14 @@ class Model:
 
     def classes(self, prepared: Prepared) -> NDArray[np.uint8 | np.uint16]:
         """Most probable class at each voxel of the native grid, in canonical orientation."""
+        native = prepared.native.shape
         with self._inference():
-            logits = self._logits(prepared, exact=False)
-            parts = [most_likely(some).cpu() for some in logits]
-        found: NDArray = torch.cat(parts).numpy()
+            slabs = self._slabs(prepared)
+            if prepared.image.shape[1:] == native:
+                rows = (most_likely(slab.total) for slab in slabs)
+            else:
+                rows = (some.most_likely() for some in self._resized(slabs, prepared))
+            found = _gathered(rows, native[0], axis=0)
         return found.view(np.uint8 if found.dtype == np.uint8 else np.uint16)
 
     def _require(self, image: Image, seeds: Labels | None, mask: Labels | None) -> None:
@@ -173,73 +176,21 @@ class Model:
             raise ValueError("a trained model takes no seeds")
         require_place(image, None, mask)
 
-    def _logits(self, prepared: Prepared, *, exact: bool) -> Iterator[Tensor]:
-        """Logits of the native grid, some rows at a time; unless `exact`, up to a factor > 0."""
+    def _slabs(self, prepared: Prepared) -> Iterator[Slab]:
+        """Logits at the spacing of the plan."""
         volume = torch.from_numpy(prepared.image).to(self.device)
         mask = None if prepared.mask is None else torch.from_numpy(prepared.mask).to(self.device)
-        slabs = self._sweep(volume, mask)
-        if tuple(volume.shape[1:]) != prepared.native.shape:
-            thick = thick_slices(prepared.native, self.plan)
-            yield from at_native_size(slabs, volume.shape[1], prepared.native.shape, thick)
-            return
-        for slab in slabs:
-            yield slab.logits() if exact else slab.total
+        passes = Passes(self.network, self.plan, self.overlap, self.mirrored or ())
+        return passes.over(volume, mask)
 
-    def _sweep(self, volume: Tensor, mask: Tensor | None) -> Iterator[Slab]:
-        network, shape = self.plan.network, tuple(volume.shape[1:])
-        exact = any(network.margin)
-        tile = self._exact_tile(shape) if exact else self._tile(shape)
-        seen = zip(network.margin, network.rim, strict=True)
-        margin = self._in_volume(tuple(m + rim for m, rim in seen), 0)
-        return sweep(
-            mirrored(self._forward(), self.mirrored or ()),
-            volume,
-            tile,
-            len(self.plan.labels),
-            overlap=0.0 if exact else self.overlap,
-            batch=max(_BATCH_VOXELS // prod(tile), 1),
-            mask=mask,
-            margin=margin if exact else None,
-            period=self._in_volume(network.period, 1),
-            window=at_half if self.plan.conventions.window == "half" else centred,
-        )
-
-    def _tile(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Sides of a tile: the patch, or a volume hardly larger, which then needs one pass."""
-        patch, axes = self.plan.patch, self.plan.axes
-        whole = tuple(
-            max(n, p) if k in axes else p for k, (n, p) in enumerate(zip(shape, patch, strict=True))
-        )
-        grown = self.plan.conventions.tiles == "grown" and prod(whole) <= 2 * prod(patch)
-        return whole if grown else patch
-
-    def _exact_tile(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Sides of the tiles of a network with a margin: legal ones, of which few suffice."""
-        network, axes = self.plan.network, self.plan.axes
-        largest = network.fitted(network.tile(tuple(self.plan.patch[axis] for axis in axes)))
-        if self.plan.conventions.tiles == "patch":
-            return self._in_volume(largest, 1)
-        needed = []
-        for n, side, period in zip((shape[k] for k in axes), largest, network.period, strict=True):
-            # As many tiles as those take, on multiples of the period.
-            count = max(-(-(n - side) // max(side // period * period, 1)), 0) + 1
-            blocks = -(-n // (count * period))
-            needed.append(min(n if count == 1 else blocks * period, side))
-        return self._in_volume(network.fitted(tuple(map(max, needed, network.period))), 1)
-
-    def _in_volume(self, sides: tuple[int, ...], rest: int) -> tuple[int, ...]:
-        """Of the axes of the volume, where those are given that the network sees."""
-        along = dict(zip(self.plan.axes, sides, strict=True))
-        return tuple(along.get(axis, rest) for axis in range(len(self.plan.patch)))
-
-    def _forward(self) -> Callable[[Tensor], Tensor]:
-        """Return the network on tiles with all axes of the volume, the slice axis of 2D too."""
-        axes, rim = self.plan.axes, self.plan.network.rim
-        network = self.network if not any(rim) else lambda x: _without_rim(self.network(x), rim)
-        if len(axes) == len(self.plan.patch):
-            return network
-        (slices,) = set(range(len(self.plan.patch))) - set(axes)
-        return lambda tiles: network(tiles.squeeze(slices + 2)).unsqueeze(slices + 2)
+    def _resized(
+        self, slabs: Iterator[Slab], prepared: Prepared, together: int = 1
+    ) -> Iterator[Stretch]:
+        """Logits on the native grid."""
+        native = prepared.native
+        thick = thick_slices(native, self.plan)
+        rows = prepared.image.shape[1]
+        return stretches(slabs, rows, native.shape, thick=thick, together=together)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -259,7 +210,14 @@ class Model:
             self.network.train(before)
 
 
-def _without_rim(logits: Tensor, rim: tuple[int, ...]) -> Tensor:
-    for axis, width in enumerate(rim, start=2):
-        logits = logits.narrow(axis, width, logits.shape[axis] - 2 * width)
-    return logits
+def _gathered(parts: Iterator[Tensor], rows: int, *, axis: int) -> NDArray:
+    """Join all parts of an array along its rows, without a second copy of them."""
+    whole, first = None, 0
+    for part in parts:
+        if whole is None:
+            shape = (*part.shape[:axis], rows, *part.shape[axis + 1 :])
+            whole = torch.empty(shape, dtype=part.dtype)
+        whole.narrow(axis, first, part.shape[axis]).copy_(part)
+        first += part.shape[axis]
+    assert whole is not None
+    return whole.numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 
@@ -16,15 +15,11 @@ from medseg.intensity import Normalisation, ZScore
 from medseg.learning.framing import nonzero
 from medseg.learning.memory import require_room
 from medseg.learning.plan import Plan
-from medseg.learning.splines import nearest, resized_cubic, thick_axis
+from medseg.learning.splines import resized_cubic, thick_axis
 from medseg.resampling import resample, with_spacing
 from medseg.segmenter import canonical
-from medseg.tiling import Slab
 from medseg.volume import Grid, Image, Labels, reorient
 from medseg.volume.exchange import require_finite
-
-# Rows of resampled logits are made in stretches of at most so many numbers.
-_MOST_NUMBERS = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,59 +153,6 @@ def resampled_classes(
         return classes
     # A copy: the arrays of volumes are read-only, and torch wants to own what it is given.
     return np.array(resample(Labels(classes, native), target).array, classes.dtype)
-
-
-def at_native_size(
-    slabs: Iterable[Slab], rows: int, shape: tuple[int, ...], thick: int | None = None
-) -> Iterator[Tensor]:
-    """Logits interpolated linearly to `shape`, a stretch of rows at a time.
-
-    Parameters
-    ----------
-    slabs : iterable of Slab
-        All rows of the volume, in order.
-    rows : int
-        How many rows the slabs have together.
-    shape : tuple of int
-    thick : int, optional
-        Axis of slices, which are taken from the nearest one.
-
-    Yields
-    ------
-    (classes, some rows, *shape[1:]) tensor
-    """
-    at = (torch.arange(shape[0]) + 0.5) * rows / shape[0] - 0.5
-    at = nearest(rows, shape[0]).float() if thick == 0 else at.clamp(0, rows - 1)
-    lower = at.floor().long()
-    upper = (lower + 1).clamp_max(rows - 1)
-    done, kept, first = 0, None, 0
-    for slab in slabs:
-        logits = slab.logits()
-        kept = logits if kept is None else torch.cat([kept, logits], dim=1)
-        ready = int((upper < first + kept.shape[1]).sum())
-        stretch = max(_MOST_NUMBERS // (len(kept) * int(np.prod(shape[1:]))), 1)
-        for start in range(done, ready, stretch):
-            part = slice(start, min(start + stretch, ready))
-            weight = (at[part] - lower[part]).to(kept).reshape(-1, *[1] * (len(shape) - 1))
-            low, high = (index[part].to(kept.device) - first for index in (lower, upper))
-            between = kept[:, low] * (1 - weight) + kept[:, high] * weight
-            yield _resized_rows(between, shape[1:], None if thick is None else thick - 1)
-        done = ready
-        if done < len(lower):
-            # Where rows are left out, the next one that is needed may still be to come.
-            drop = min(int(lower[done]) - first, kept.shape[1])
-            kept, first = kept[:, drop:], first + drop
-
-
-def _resized_rows(logits: Tensor, size: tuple[int, ...], thick: int | None) -> Tensor:
-    """(classes, rows, ...) with each row resized to `size`."""
-    if thick is not None and thick >= 0:
-        near = nearest(logits.shape[thick + 2], size[thick]).to(logits.device)
-        logits = logits.index_select(thick + 2, near)
-    if logits.shape[2:] == size:
-        return logits
-    mode = "bilinear" if len(size) == 2 else "linear"
-    return functional.interpolate(logits, size, mode=mode, align_corners=False)
 
 
 def _resized(array: Tensor, shape: tuple[int, ...]) -> Tensor:

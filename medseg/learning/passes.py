@@ -1,0 +1,203 @@
+"""A network's passes over the tiles of a volume, as many at once as memory holds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from medseg.learning.memory import memory_errors, require_room
+from medseg.learning.mirroring import mirrored
+from medseg.learning.plan import Plan
+from medseg.tiling import Slab, at_half, centred, sweep
+
+log = logging.getLogger("medseg")
+# Voxels that go through the network together: more are no faster.
+_BATCH_VOXELS = {"cpu": 2**17, "cuda": 2**21}
+_FLOAT = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """How a network goes over a volume; what goes through it is on its device.
+
+    Parameters
+    ----------
+    network : nn.Module
+    plan : Plan
+    overlap : float in [0, 1)
+        Share of a patch by which neighbouring tiles overlap.
+    mirrored : tuple of int
+        Axes along all choices of which tiles are mirrored.
+    """
+
+    network: nn.Module
+    plan: Plan
+    overlap: float
+    mirrored: tuple[int, ...]
+
+    def over(self, volume: Tensor, mask: Tensor | None) -> Iterator[Slab]:
+        """Logits of a (C, ...) volume, a slab of rows at a time.
+
+        Where there is not enough memory for a tile, smaller ones are taken, and the log says so.
+
+        Raises
+        ------
+        MemoryError
+            If there is not enough even for the smallest.
+        """
+        tile = self.tile(tuple(volume.shape[1:]))
+        self._require_room(volume, tile)
+        while True:
+            slabs = self._swept(volume, mask, tile)
+            try:
+                first = next(slabs)
+            except MemoryError:
+                smaller = self._smaller(tile)
+                if prod(smaller) >= prod(tile):
+                    raise
+                log.warning("memory is short: tiles of %s instead of %s voxels", smaller, tile)
+                tile = smaller
+            else:
+                yield first
+                del first
+                yield from slabs
+                return
+
+    def tile(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Voxels of a tile of a volume of this shape, where there is memory for it."""
+        return self._exact_tile(shape) if self._exact else self._patch(shape)
+
+    def _swept(self, volume: Tensor, mask: Tensor | None, tile: tuple[int, ...]) -> Iterator[Slab]:
+        network = self.plan.network
+        seen = zip(network.margin, network.rim, strict=True)
+        margin = self._in_volume(tuple(m + rim for m, rim in seen), 0)
+        most = max(_BATCH_VOXELS[volume.device.type] // prod(tile), 1)
+        passes = mirrored(in_halves(self._forward()), self.mirrored, most)
+        return sweep(
+            constant_once(passes),
+            volume,
+            tile,
+            len(self.plan.labels),
+            overlap=0.0 if self._exact else self.overlap,
+            batch=most,
+            mask=mask,
+            margin=margin if self._exact else None,
+            period=self._in_volume(network.period, 1),
+            window=at_half if self.plan.conventions.window == "half" else centred,
+        )
+
+    @property
+    def _exact(self) -> bool:
+        """Whether logits are the same wherever a tile begins: those of networks with a margin."""
+        return any(self.plan.network.margin)
+
+    def _require_room(self, volume: Tensor, tile: tuple[int, ...]) -> None:
+        """Raise ValueError if the sums of the logits of a row of tiles do not fit in memory."""
+        sides = [max(n, side) for n, side in zip(volume.shape[1:], tile, strict=True)]
+        size = _FLOAT * len(self.plan.labels) * tile[0] * prod(sides[1:])
+        what = f"to sum up {len(self.plan.labels)} classes over {(tile[0], *sides[1:])} voxels"
+        require_room(size, what, volume.device)
+
+    def _patch(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Sides of a tile: the patch, or a volume hardly larger, which then needs one pass."""
+        patch, axes = self.plan.patch, self.plan.axes
+        whole = tuple(
+            max(n, p) if k in axes else p for k, (n, p) in enumerate(zip(shape, patch, strict=True))
+        )
+        grown = self.plan.conventions.tiles == "grown" and prod(whole) <= 2 * prod(patch)
+        return whole if grown else patch
+
+    def _exact_tile(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Sides of the tiles of a network with a margin: legal ones, of which few suffice."""
+        network, axes = self.plan.network, self.plan.axes
+        largest = network.fitted(network.tile(tuple(self.plan.patch[axis] for axis in axes)))
+        if self.plan.conventions.tiles == "patch":
+            return self._in_volume(largest, 1)
+        needed = []
+        for n, side, period in zip((shape[k] for k in axes), largest, network.period, strict=True):
+            # As many tiles as those take, on multiples of the period.
+            count = max(-(-(n - side) // max(side // period * period, 1)), 0) + 1
+            blocks = -(-n // (count * period))
+            needed.append(min(n if count == 1 else blocks * period, side))
+        return self._in_volume(network.fitted(tuple(map(max, needed, network.period))), 1)
+
+    def _smaller(self, tile: tuple[int, ...]) -> tuple[int, ...]:
+        """Half the tile along its longest side, or as near to it as the network allows."""
+        sides = [tile[axis] for axis in self.plan.axes]
+        longest = sides.index(max(sides))
+        sides[longest] = max(sides[longest] // 2, self.plan.network.period[longest])
+        return self._in_volume(self.plan.network.fitted(tuple(sides)), 1)
+
+    def _in_volume(self, sides: tuple[int, ...], rest: int) -> tuple[int, ...]:
+        """Of the axes of the volume, where those are given that the network sees."""
+        along = dict(zip(self.plan.axes, sides, strict=True))
+        return tuple(along.get(axis, rest) for axis in range(len(self.plan.patch)))
+
+    def _forward(self) -> Callable[[Tensor], Tensor]:
+        """Return the network on tiles with all axes of the volume, the slice axis of 2D too."""
+        axes, rim = self.plan.axes, self.plan.network.rim
+        network = self.network if not any(rim) else lambda x: _without_rim(self.network(x), rim)
+        if len(axes) == len(self.plan.patch):
+            return network
+        (slices,) = set(range(len(self.plan.patch))) - set(axes)
+        return lambda tiles: network(tiles.squeeze(slices + 2)).unsqueeze(slices + 2)
+
+
+def in_halves(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return a network that halves the batches for which there is not enough memory."""
+    most: int | None = None
+
+    def halved(tiles: Tensor) -> Tensor:
+        nonlocal most
+        if most is not None and len(tiles) > most:
+            return torch.cat([halved(some) for some in tiles.split(most)])
+        try:
+            with memory_errors():
+                return network(tiles)
+        except MemoryError:
+            if len(tiles) == 1:
+                raise
+        # Outside of the handler, so that what the error refers to is free.
+        most = len(tiles) // 2
+        log.warning("memory is short: batches of %d tiles instead of %d", most, len(tiles))
+        return halved(tiles)
+
+    return halved
+
+
+def constant_once(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return a network that sees one of all tiles in which each channel has one value.
+
+    Around a head that is cut out, and in the air around a body, there are many of them.
+    """
+    known: dict[tuple[float, ...], Tensor] = {}
+
+    def once(tiles: Tensor) -> Tensor:
+        along = tuple(range(2, tiles.ndim))
+        low = tiles.amin(along)
+        constant = (low == tiles.amax(along)).all(1).tolist()
+        if not any(constant):
+            return network(tiles)
+        keys = [
+            tuple(row) if same else None for row, same in zip(low.tolist(), constant, strict=True)
+        ]
+        new = {key: k for k, key in enumerate(keys) if key is not None and key not in known}
+        wanted = [k for k, key in enumerate(keys) if key is None] + list(new.values())
+        found = dict(zip(wanted, network(tiles[wanted]), strict=True)) if wanted else {}
+        if new:
+            known.clear()  # of another value: one is enough where they are many
+            known.update((key, found[k].clone()) for key, k in new.items())
+        return torch.stack([found[k] if k in found else known[key] for k, key in enumerate(keys)])
+
+    return once
+
+
+def _without_rim(logits: Tensor, rim: tuple[int, ...]) -> Tensor:
+    for axis, width in enumerate(rim, start=2):
+        logits = logits.narrow(axis, width, logits.shape[axis] - 2 * width)
+    return logits

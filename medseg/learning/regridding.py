@@ -1,0 +1,134 @@
+"""Logits of a network on the grid of the image, a few rows and one class at a time.
+
+So it takes hardly more memory than the labels, however many classes there are and however much
+finer the image is than what the network sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from medseg.learning.splines import nearest
+from medseg.tiling import Slab, first_highest, outer
+
+# Numbers that are interpolated at once: what a cache of the CPU holds, and what keeps a GPU busy.
+_AT_ONCE = {"cpu": 2**18, "cuda": 2**24}
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Rows of the image's grid, and the rows of a slab that they lie between.
+
+    Parameters
+    ----------
+    slab : Slab
+    lower, upper : (rows,) int tensor
+        Neighbours of each row, of the rows of the slab.
+    share : (rows,) float tensor in [0, 1]
+        Of the upper neighbour.
+    size : tuple of int
+        Voxels of a row.
+    thick : int, optional
+        Axis of the rows along which the nearest voxel is taken.
+    """
+
+    slab: Slab
+    lower: Tensor
+    upper: Tensor
+    share: Tensor
+    size: tuple[int, ...]
+    thick: int | None
+
+    def logits(self) -> Tensor:
+        """(classes, rows, *size) interpolated logits."""
+        return self._interpolated(slice(None))
+
+    def most_likely(self) -> Tensor:
+        """(rows, *size) index of the class with the highest logit."""
+        classes = len(self.slab.total)
+        each = (self._interpolated(slice(k, k + 1))[0] for k in range(classes))
+        return first_highest(each, classes)
+
+    def _interpolated(self, classes: slice) -> Tensor:
+        total, weight = self.slab.total[classes], self.slab.weight[0]
+        along = (-1, *[1] * len(self.size))
+        between = total[:, self.lower] * ((1 - self.share) / weight[self.lower]).reshape(along)
+        if self.share.any():
+            factor = (self.share / weight[self.upper]).reshape(along)
+            between.addcmul_(total[:, self.upper], factor)
+        return _resized(between / outer(self.slab.weight[1:]), self.size, self.thick)
+
+
+def stretches(
+    slabs: Iterable[Slab],
+    rows: int,
+    shape: tuple[int, ...],
+    *,
+    thick: int | None = None,
+    together: int = 1,
+) -> Iterator[Stretch]:
+    """All rows of `shape`, as logits are interpolated linearly between those of slabs.
+
+    Parameters
+    ----------
+    slabs : iterable of Slab
+        All rows of the volume, in order.
+    rows : int
+        How many rows the slabs have together.
+    shape : tuple of int
+    thick : int, optional
+        Axis of slices, which are taken from the nearest one.
+    together : int
+        Classes of which logits are wanted at the same time; stretches are the shorter for it.
+    """
+    at = (torch.arange(shape[0]) + 0.5) * rows / shape[0] - 0.5
+    at = nearest(rows, shape[0]).float() if thick == 0 else at.clamp(0, rows - 1)
+    lower = at.floor().long()
+    upper = (lower + 1).clamp_max(rows - 1)
+    along = None if not thick else thick - 1
+    done, last = 0, None
+    for slab in slabs:
+        # Rows between two slabs need the last one of the first and the first one of the second.
+        for source in [slab] if last is None else [_joined(last, slab), slab]:
+            ready = int((upper < source.start + source.total.shape[1]).sum())
+            length = max(_AT_ONCE[source.total.device.type] // (together * prod(shape[1:])), 1)
+            for start in range(done, ready, length):
+                part = slice(start, min(start + length, ready))
+                place = source.total.device
+                low, high = ((k[part] - source.start).to(place) for k in (lower, upper))
+                share = (at[part] - lower[part]).to(place)
+                yield Stretch(source, low, high, share, shape[1:], along)
+            done = max(done, ready)
+        last = _last(slab)
+        del slab, source  # so that the sweep need not hold the next one beside them
+
+
+def _joined(last: Slab, slab: Slab) -> Slab:
+    """One row, and the first of the slab behind it."""
+    weight = torch.cat([last.weight[0], slab.weight[0][:1]])
+    total = torch.cat([last.total, slab.total[:, :1]], dim=1)
+    return Slab(last.start, total, (weight, *slab.weight[1:]))
+
+
+def _last(slab: Slab) -> Slab:
+    """A copy of the last row, so that the others need not be kept for it."""
+    weight = (slab.weight[0][-1:], *slab.weight[1:])
+    start = slab.start + slab.total.shape[1] - 1
+    return replace(slab, start=start, total=slab.total[:, -1:].clone(), weight=weight)
+
+
+def _resized(logits: Tensor, size: tuple[int, ...], thick: int | None) -> Tensor:
+    """(classes, rows, ...) with each row resized to `size`."""
+    if thick is not None:
+        near = nearest(logits.shape[thick + 2], size[thick]).to(logits.device)
+        logits = logits.index_select(thick + 2, near)
+    if logits.shape[2:] == size:
+        return logits
+    mode = "bilinear" if len(size) == 2 else "linear"
+    return functional.interpolate(logits, size, mode=mode, align_corners=False)
