@@ -201,6 +201,36 @@ def test_a_tunnel_is_open_in_3d_where_each_slice_is_closed() -> None:
     assert clean("fill-holes", values) == np.ones((3, 3, 4), int).tolist()
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("keep-largest", {}), ("drop-small", {"below": 9.0}), ("fill-holes", {})],
+)
+def test_labels_that_are_not_named_stay(name: str, settings: dict[str, Any]) -> None:
+    labels = blobs((24, 20))
+    whole = CLEANUPS[name](**settings)(labels).array
+    each = [CLEANUPS[name](only=(k,), **settings)(labels) for k in (2, 5, 300)]
+    for label, found in zip((2, 5, 300), each, strict=True):
+        others = (labels.array != label) & (labels.array != 0)
+        np.testing.assert_array_equal(found.array[others], labels.array[others])
+        np.testing.assert_array_equal(whole == label, found.array == label)
+    assert any((found.array != labels.array).any() for found in each)
+    several = CLEANUPS[name](only=[2, 5, 300], **settings)(labels)
+    np.testing.assert_array_equal(several.array, whole)
+
+
+def test_some_labels_are_joined_without_the_others() -> None:
+    # 1 and 2 touch, 3 parts them from another 1.
+    values = [[1, 2, 3, 1, 0, 2]]
+    assert clean("keep-largest", values, of="all", only=(1, 2)) == [[1, 2, 3, 0, 0, 0]]
+
+
+def test_a_single_label_may_be_named_as_a_number() -> None:
+    assert cleanup_called("keep-largest", only=2) == cleanup_called("keep-largest", only=(2,))
+    for wrong in (0, (1, 0), "liver"):
+        with pytest.raises(ValueError, match="only"):
+            cleanup_called("keep-largest", only=wrong)
+
+
 @pytest.mark.parametrize(("connectivity", "filled"), [(1, 1), (2, 0)])
 def test_a_hole_may_leak_over_corners(connectivity: int, filled: int) -> None:
     values = [[0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 1, 1]]

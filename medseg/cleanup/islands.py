@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -31,18 +32,22 @@ class KeepLargest:
         whose parts are labels.
     connectivity : int
         What joins voxels: 1 faces, 2 edges too, 3 corners too.
+    only : tuple of int
+        Labels that are looked at, all others stay; empty, all are.
     device : str
         auto, cpu, cuda or cuda:N.
     """
 
     of: Together = "each"
     connectivity: int = parameter(1, "[1, 3]")
+    only: tuple[int, ...] = ()
     device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.of not in get_args(Together):
             raise ValueError(f"keep-largest keeps that of each or of all labels, got {self.of!r}")
         _require_connectivity(self.connectivity, "keep-largest")
+        object.__setattr__(self, "only", _labels(self.only, "keep-largest"))
 
     def __call__(self, labels: Labels) -> Labels:
         """Labels without the smaller components; of equally large ones, the first stays."""
@@ -50,6 +55,9 @@ class KeepLargest:
 
     def run(self, labels: Tensor, spacing: tuple[float, ...]) -> Tensor:
         """Cleaned (...) tensor."""
+        return _among(labels, self.only, self._run)
+
+    def _run(self, labels: Tensor) -> Tensor:
         import torch
 
         if self.of == "all":
@@ -78,18 +86,22 @@ class DropSmall:
         Components of less than so many mm³ go; in 2D, and of a single slice, mm².
     connectivity : int
         What joins voxels: 1 faces, 2 edges too, 3 corners too.
+    only : tuple of int
+        Labels that are looked at, all others stay; empty, all are.
     device : str
         auto, cpu, cuda or cuda:N.
     """
 
     below: float = parameter(10.0, "[0, inf)", usual=(1, 10_000), log=True, unit="mm³")
     connectivity: int = parameter(1, "[1, 3]")
+    only: tuple[int, ...] = ()
     device: str = "auto"
 
     def __post_init__(self) -> None:
         if not 0 <= self.below < math.inf:
             raise ValueError(f"drop-small takes a volume of 0 mm³ or more, got below={self.below}")
         _require_connectivity(self.connectivity, "drop-small")
+        object.__setattr__(self, "only", _labels(self.only, "drop-small"))
 
     def __call__(self, labels: Labels) -> Labels:
         """Labels without small components."""
@@ -97,6 +109,9 @@ class DropSmall:
 
     def run(self, labels: Tensor, spacing: tuple[float, ...]) -> Tensor:
         """Cleaned (...) tensor."""
+        return _among(labels, self.only, lambda some: self._run(some, spacing))
+
+    def _run(self, labels: Tensor, spacing: tuple[float, ...]) -> Tensor:
         import torch
 
         numbered, count = components(labels, self.connectivity)
@@ -119,15 +134,19 @@ class FillHoles:
     connectivity : int
         What joins voxels of a hole: 1 faces, 2 edges too, 3 corners too, so that less counts
         as enclosed.
+    only : tuple of int
+        Labels that are looked at, all others stay; empty, all are.
     device : str
         auto, cpu, cuda or cuda:N.
     """
 
     connectivity: int = parameter(1, "[1, 3]")
+    only: tuple[int, ...] = ()
     device: str = "auto"
 
     def __post_init__(self) -> None:
         _require_connectivity(self.connectivity, "fill-holes")
+        object.__setattr__(self, "only", _labels(self.only, "fill-holes"))
 
     def __call__(self, labels: Labels) -> Labels:
         """Labels without holes."""
@@ -135,6 +154,9 @@ class FillHoles:
 
     def run(self, labels: Tensor, spacing: tuple[float, ...]) -> Tensor:
         """Filled (...) tensor."""
+        return _among(labels, self.only, self._run)
+
+    def _run(self, labels: Tensor) -> Tensor:
         import torch
 
         filled = labels.clone()
@@ -152,6 +174,17 @@ class FillHoles:
         return filled
 
 
+def _among(labels: Tensor, only: tuple[int, ...], clean: Callable[[Tensor], Tensor]) -> Tensor:
+    """Clean some labels, or all if none is named; the others stay where they are."""
+    import torch
+
+    if not only:
+        return clean(labels)
+    wanted = torch.tensor(only, device=labels.device)
+    some = torch.where(torch.isin(labels, wanted), labels, BACKGROUND)
+    return torch.where(some == labels, clean(some), labels)
+
+
 def _on_faces(numbered: Tensor) -> Tensor:
     """Numbers that occur on the faces of a box, and 0."""
     import torch
@@ -161,6 +194,14 @@ def _on_faces(numbered: Tensor) -> Tensor:
         faces += [numbered.select(axis, place).flatten() for place in (0, size - 1)]
     found: Tensor = torch.cat(faces).unique()
     return found.long()
+
+
+def _labels(only: object, cleanup: str) -> tuple[int, ...]:
+    """Labels of the field `only`, which on the command line may be a single one."""
+    labels = (only,) if isinstance(only, int) else only
+    if not isinstance(labels, list | tuple) or BACKGROUND in labels:
+        raise ValueError(f"{cleanup} takes labels other than {BACKGROUND} as only, got {only!r}")
+    return tuple(labels)
 
 
 def _require_connectivity(connectivity: int, cleanup: str) -> None:
