@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from medseg.classical.matter import GONE, Matter, Points, renewed, unit_vectors
+from medseg.classical.moving import shift, stepped
+
+if TYPE_CHECKING:
+    from medseg.classical.pulling import Place, Pull
 
 # A closed curve has so many points at least.
-_FEWEST = 8
+FEWEST = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +58,20 @@ class Curves:
     @property
     def cells(self) -> NDArray[np.int64]:
         """Points of each segment, (m, 2)."""
-        ends = np.cumsum([len(loop) for loop in self.loops], dtype=np.int64)
-        first = np.arange(ends[-1] if len(ends) else 0)
-        second = first + 1
-        second[ends - 1] = ends - [len(loop) for loop in self.loops]
-        return np.stack([first, second], axis=1)
+        return segments(self.ends)
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """Where the points of each curve end."""
+        return np.cumsum([len(loop) for loop in self.loops], dtype=np.int64)
+
+    def stepped(self, pull: Pull, place: Place, time: float) -> Curves:
+        """Curves some time later, by forces and their own resistance."""
+        return stepped(self, pull, place, time)
+
+    def shift(self, before: Points) -> float:
+        """How far points moved in mm, on average, across the curves to which they came."""
+        return shift(before, self)
 
     def normals(self) -> Points:
         """Directions outwards at the points, (n, 2)."""
@@ -116,11 +130,19 @@ class Curves:
         return bool(apart.any())
 
 
+def segments(ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Segments of closed curves whose points end there, (m, 2)."""
+    first = np.arange(ends[-1] if len(ends) else 0)
+    second = first + 1
+    second[ends - 1] = np.concatenate([[0], ends[:-1]])[: len(ends)]
+    return np.stack([first, second], axis=1)
+
+
 def evenly(loop: Points, distance: float) -> Points:
     """Points at even steps on a closed curve, about `distance` mm apart."""
     closed = np.concatenate([loop, loop[:1]])
     along = lengths_along(closed)
-    count = max(_FEWEST, round(along[-1] / distance))
+    count = max(FEWEST, round(along[-1] / distance))
     return places_on(closed, along, np.arange(count) * (along[-1] / count))
 
 

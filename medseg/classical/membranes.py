@@ -6,14 +6,15 @@ of 1 moves a point by a mm.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from medseg.classical.curves import Curves
 from medseg.classical.matter import Matter, Points, renewed
+from medseg.classical.pulling import Place, Pull
 from medseg.classical.surfaces import Surface
 from medseg.contour import outlined
 
@@ -31,37 +32,33 @@ class Membrane(Protocol):
         """Points of each segment or triangle, (m, axes)."""
         ...
 
-    def normals(self) -> Points:
-        """Directions outwards at the points."""
-        ...
-
-    def relaxed(self, points: Points, time: float) -> Points:
-        """Places of the points, moved from where they would be without elasticity."""
-        ...
-
-    def moved(self, points: Points) -> Self:
-        """Membrane with its points at other places."""
+    def stepped(self, pull: Pull, place: Place, time: float) -> Self:
+        """Membrane some time later, by forces and its own resistance."""
         ...
 
     def mended(self) -> Self:
         """Membrane with even points that does not cross itself."""
         ...
 
+    def shift(self, before: Points) -> float:
+        """How far points moved in mm, on average, across the membrane to which they came."""
+        ...
 
-def around(region: NDArray[np.bool_], spacing: tuple[float, ...], matter: Matter) -> Membrane:
-    """Membrane around a region of voxels, in 2D or 3D."""
+
+# Makes curves of points, segments and what they are made of.
+MakeCurves = Callable[[Points, NDArray[np.int64], Matter], Membrane]
+
+
+def around(
+    region: NDArray[np.bool_],
+    spacing: tuple[float, ...],
+    matter: Matter,
+    curves: MakeCurves = Curves.of,
+) -> Membrane:
+    """Membrane around a region of voxels: a surface in 3D, in 2D what `curves` makes."""
     points, cells = outlined(region)
     points = points * spacing
     if region.ndim == 2:
-        return Curves.of(points, cells, matter)
+        return curves(points, cells, matter)
     points, cells = renewed(points, cells, matter.distance)
     return Surface.of(points, cells, matter)
-
-
-def shift(before: Points, after: Membrane) -> float:
-    """How far points moved in mm, on average, across the membrane to which they came."""
-    if not len(before) or not len(after.points):
-        return 0.0 if len(before) == len(after.points) else np.inf
-    _, nearest = cKDTree(after.points).query(before)
-    across = ((before - after.points[nearest]) * after.normals()[nearest]).sum(axis=1)
-    return float(np.abs(across).mean())

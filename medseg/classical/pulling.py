@@ -16,7 +16,7 @@ from medseg.contour import Crossings, running_sums
 from medseg.volume import Image, reorient
 
 if TYPE_CHECKING:
-    from medseg.classical.membranes import Membrane
+    from medseg.classical.moving import Moving
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class Region:
         weights = None if place.everywhere else allowed.astype(np.float32)
         return cls(place, known, weights, running)
 
-    def speed(self, membrane: Membrane) -> NDArray[np.float64]:
+    def speed(self, membrane: Moving) -> NDArray[np.float64]:
         """Speed outwards at the points, in [-1, 1]; 0 if inside and outside are alike."""
         crossings = Crossings.of(
             membrane.points / self.place.spacing, membrane.cells, self.place.allowed.shape
@@ -138,7 +138,23 @@ class Pull:
     region: Region | None
     region_weight: float
 
-    def at(self, membrane: Membrane) -> Points:
+    @cached_property
+    def slices(self) -> tuple[NDArray, NDArray, NDArray, NDArray, NDArray[np.float64], float]:
+        """Field, balloon, values, weights and running sums of a slice, and the region's weight.
+
+        As compiled code takes them: what there is none of is empty.
+        """
+        none = np.zeros((0, *self.place.allowed.shape), np.float32)
+        found = [self.field, self.balloon, None, None]
+        running = np.zeros((0, 0, 0))
+        if self.region is not None:
+            found[2:], running = [self.region.values, self.region.weights], self.region.running
+        first, second, third, fourth = (
+            none if each is None else np.ascontiguousarray(each) for each in found
+        )
+        return first, second, third, fourth, running, float(self.region_weight)
+
+    def at(self, membrane: Moving) -> Points:
         """Speed of each point of a membrane, (n, axes), across it.
 
         What pulls along a membrane does not move it, and would only crowd its points.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.classical.attraction import Attraction, Reach
+from medseg.classical.compiled_curves import CompiledCurves
+from medseg.classical.curves import Curves
 from medseg.classical.deforming import STRIDE, Deforming, Look, Start
 from medseg.classical.edges import edge_map
 from medseg.classical.matter import Matter
-from medseg.classical.membranes import Membrane, around, shift
+from medseg.classical.membranes import MakeCurves, Membrane, around
 from medseg.classical.pulling import Place, Pull, Region, in_world
 from medseg.contour import Contour, filled
 from medseg.parameter import parameter
@@ -137,9 +139,12 @@ class Snake(Deforming):
             image, spacing = image[..., None], (*spacing, *spacing)
             seeds, mask = (None if each is None else each[..., None] for each in (seeds, mask))
         start = Start.of(seeds, mask, spacing, self.radius, "snake")
-        place = Place(start.allowed.cpu().numpy(), np.array(spacing))
+        allowed = start.allowed.contiguous().cpu().numpy()
+        place = Place(allowed, np.array(spacing, np.float64))
         pull = self._pull(image, spacing, mask, place)
-        state = before = Shapes.around(start, spacing, self._matter(), place)
+        # Compiled code is for the CPU alone: what works on a GPU needs no compiler.
+        curves = CompiledCurves.of if image.device.type == "cpu" else Curves.of
+        state = before = Shapes.around(start, self._matter(), place, curves)
         time = self._time(spacing)
         yield state
         for step in range(1, self.iterations + 1):
@@ -196,12 +201,13 @@ class Shapes:
     place: Place
 
     @classmethod
-    def around(
-        cls, start: Start, spacing: tuple[float, ...], matter: Matter, place: Place
-    ) -> Shapes:
+    def around(cls, start: Start, matter: Matter, place: Place, curves: MakeCurves) -> Shapes:
         """Membranes around the regions of a start."""
-        regions = {label: region.cpu().numpy() for label, region in start.regions.items()}
-        membranes = {label: around(each, spacing, matter) for label, each in regions.items()}
+        spacing = tuple(place.spacing.tolist())
+        membranes = {
+            label: around(region.cpu().numpy(), spacing, matter, curves)
+            for label, region in start.regions.items()
+        }
         return cls(membranes, place)
 
     def stepped(self, pull: Pull, time: float) -> Shapes:
@@ -213,21 +219,18 @@ class Shapes:
                 found[label] = membrane
                 continue
             place = self.place.without([each for other, each in held.items() if other != label])
-            points = membrane.points
-            pulled = points + time * pull.at(membrane)
-            found[label] = membrane.moved(place.held(membrane.relaxed(pulled, time), points))
-        return replace(self, membranes=found)
+            found[label] = membrane.stepped(pull, place, time)
+        return Shapes(found, self.place)
 
     def mended(self) -> Shapes:
         """Membranes with even points that do not cross themselves."""
         mended = {label: membrane.mended() for label, membrane in self.membranes.items()}
-        return replace(self, membranes=mended)
+        return Shapes(mended, self.place)
 
     def shift(self, before: Shapes) -> float:
         """How far that membrane moved, in mm, that moved farthest."""
         return max(
-            shift(before.membranes[label].points, membrane)
-            for label, membrane in self.membranes.items()
+            _shift(before.membranes[label], membrane) for label, membrane in self.membranes.items()
         )
 
     def labels(self) -> NDArray[np.int32]:
@@ -256,6 +259,13 @@ class Shapes:
             )
             for label, membrane in self.membranes.items()
         }
+
+
+def _shift(before: Membrane, after: Membrane) -> float:
+    """How far a membrane moved, in mm; infinitely far, if it is gone since."""
+    if not len(before.points) or not len(after.points):
+        return 0.0 if len(before.points) == len(after.points) else np.inf
+    return after.shift(before.points)
 
 
 def _on_device(state: Shapes, image: Tensor) -> Tensor:

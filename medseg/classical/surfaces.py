@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,11 @@ from medseg.classical.matter import (
     step_for,
     unit_vectors,
 )
+from medseg.classical.moving import shift, stepped
 from medseg.contour import Crossings
+
+if TYPE_CHECKING:
+    from medseg.classical.pulling import Place, Pull
 
 # Of what the distance between points should be, beyond which a surface gets new ones: the
 # longest edge, and the shortest and longest mean.
@@ -58,6 +63,14 @@ class Surface:
         joined = coo_array((ones, ends), shape=(len(points), len(points))).tocsr()
         neighbours = np.bincount(cells.ravel(), minlength=len(points)).astype(np.float64)
         return cls(points, cells, matter, csr_array(diags_array(neighbours) - joined), neighbours)
+
+    def stepped(self, pull: Pull, place: Place, time: float) -> Surface:
+        """Surface some time later, by forces and its own resistance."""
+        return stepped(self, pull, place, time)
+
+    def shift(self, before: Points) -> float:
+        """How far points moved in mm, on average, across the surface to which they came."""
+        return shift(before, self)
 
     def normals(self) -> Points:
         """Directions outwards at the points, (n, 3)."""
