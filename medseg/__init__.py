@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from medseg import metrics
     from medseg.chain import Chain
+    from medseg.choosing import Choice, Configuration, choose
     from medseg.classical import METHODS, method
     from medseg.cleanup import CLEANUPS
     from medseg.comparison import Comparison, compare
@@ -37,6 +38,9 @@ _HOME = {
     "Chain": "medseg.chain",
     "CLEANUPS": "medseg.cleanup",
     "FILTERS": "medseg.filters",
+    "Choice": "medseg.choosing",
+    "Configuration": "medseg.choosing",
+    "choose": "medseg.choosing",
     "METHODS": "medseg.classical",
     "method": "medseg.classical",
     "Comparison": "medseg.comparison",
@@ -99,7 +103,9 @@ __all__ = [
     "RECIPES",
     "Case",
     "Chain",
+    "Choice",
     "Comparison",
+    "Configuration",
     "Dataset",
     "Grid",
     "Image",
@@ -114,6 +120,7 @@ __all__ = [
     "Segmenter",
     "Training",
     "Tuned",
+    "choose",
     "compare",
     "crop",
     "evaluate",

@@ -25,7 +25,7 @@ FLOORS = [  # from the ground up; parts of one floor do not see each other
     },
     {"classical", "networks", "metrics", "dataset"},
     {"learning", "evaluation", "chain", "interaction"},
-    {"demo", "info", "report", "comparison", "tuning"},
+    {"demo", "info", "report", "comparison", "tuning", "choosing"},
     {"cli"},
 ]
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 import medseg
+from medseg.cli.choose import choose
 from medseg.cli.compare import compare
 from medseg.cli.convert import convert
 from medseg.cli.demo import demo
@@ -47,6 +48,7 @@ _COMMANDS = (
     predict,
     import_nnunet,
     export,
+    choose,
     evaluate,
     compare,
 )

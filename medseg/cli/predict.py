@@ -61,6 +61,7 @@ def predict(
     weights of the last step instead of the best ones.
     """
     import medseg
+    from medseg.cleanup.saved import load_cleanups
     from medseg.registry import build
 
     settings = {"folder": run, "device": device, **assignments(parameters)}
@@ -73,7 +74,7 @@ def predict(
         probabilities=probabilities,
         preview=preview,
         statistics=statistics,
-        cleanups=cleanups_of(cleanups, device),
+        cleanups=(*load_cleanups(run, device), *cleanups_of(cleanups, device)),
         existing=existing(skip_existing, overwrite),
         shard=part,
         nan=nan,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medseg.cli.building import chain_called, channels_of
 from medseg.cli.clicking import clicked, require_alone
 from medseg.cli.options import (
     Cleanups,
@@ -38,7 +36,6 @@ from medseg.cli.options import (
 if TYPE_CHECKING:
     from medseg.chain import Chain
     from medseg.dataset import Case
-    from medseg.segmenter import Segmenter
     from medseg.volume import Image, Labels
 
 log = logging.getLogger("medseg")
@@ -135,7 +132,7 @@ def segment(
         raise ValueError("seeds are given by --seed or by --seeds, not by both")
     chain = chain_called(method, device, assignments(parameters))
     chain = replace(chain, cleanups=(*chain.cleanups, *cleanups_of(cleanups, device)))
-    channels = _channels_of(chain.method)
+    channels = channels_of(chain.method)
     cases = find_cases(inputs, channels, series=series)
     if len(cases) > 1 and not all(click.in_mm for click in known_places):
         raise ValueError(f"--seed of {len(cases)} cases is in mm, which they share; or use --seeds")
@@ -169,48 +166,6 @@ def segment(
     outcome = over_cases(work, named, place, existing=there, shard=part, what=method)
     table.complete([(named[name], place(name)) for name in outcome.skipped], channels, nan)
     conclude(outcome, output, part)
-
-
-def chain_called(name: str, device: str, parameters: dict[str, object]) -> Chain:
-    """Build the chain of that name, out of that file, or about the model in that folder.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or no such device, or a parameter is wrong.
-    FileNotFoundError
-        If `name` can only be a file or a folder, and there is none.
-    """
-    from medseg.chain import Chain, with_parameters
-    from medseg.device import resolve
-
-    resolve(device)  # refuses one that is not there before any case is read
-    models = partial(_model, device)
-    if Path(name).is_dir():  # whose name may have a + in it
-        return Chain.of(with_parameters([{"name": name}], parameters), device, models)
-    if name.endswith(".json"):
-        return Chain.load(name, parameters, device, models)
-    return Chain.parse(name, parameters, device, models)
-
-
-def _model(device: str, name: str, parameters: Mapping[str, object]) -> Segmenter | None:
-    """Trained model in the folder `name`; None if that can't be meant for a folder."""
-    from medseg.registry import build
-
-    if Path(name).is_dir():
-        from medseg.learning.model import Model
-
-        settings = {"folder": Path(name), "device": device, **parameters}
-        return build(Model.load, settings, "loading a trained model")
-    if os.sep in name:
-        raise FileNotFoundError(f"{name} does not exist; -m takes a method or the folder of a run")
-    return None
-
-
-def _channels_of(segmenter: Segmenter) -> int | None:
-    """How many channels a trained model takes; a classical method says so itself."""
-    plan = getattr(segmenter, "plan", None)
-    return None if plan is None else len(plan.channels)
 
 
 def _require_one_each(path: Path | None, cases: int, what: str) -> None:
