@@ -25,6 +25,7 @@ from _region_rows import (
     marching,
     supervoxels,
 )
+from _snake_row import snake
 from _threshold_rows import (
     five_classes,
     local_gaussian,
@@ -56,6 +57,7 @@ ROWS: dict[str, Callable[[Volume], Row]] = {
     "graph-cut": cut,
     "morphological-chan-vese": morphological_chan_vese,
     "morphological-gac": morphological_gac,
+    "snake": snake,
     "otsu-5": five_classes,
     **{
         name: partial(one_threshold, name=name)
