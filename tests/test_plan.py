@@ -384,7 +384,7 @@ def test_the_command_prints_what_python_plans(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = balls(tmp_path / "data", 5)
-    code, out, err = command(capsys, "plan", tmp_path / "data")
+    code, out, err = command(capsys, "plan", tmp_path / "data", "--quiet")
     assert (code, err) == (0, "")
     assert Plan.from_json(json.loads(out)) == make_plan(dataset.split()[0])
 
@@ -394,7 +394,7 @@ def test_the_command_writes_a_file_and_does_not_replace_it(
 ) -> None:
     write_balls(tmp_path / "data", 5)
     file = tmp_path / "plan.json"
-    assert command(capsys, "plan", tmp_path / "data", "-o", file)[:2] == (0, "")
+    assert command(capsys, "plan", tmp_path / "data", "-o", file, "-q") == (0, "", "")
     before = Plan.load(file)
     again = ("plan", tmp_path / "data", "-o", file, "--set", "plan.spacing=[2,2,2]")
     assert "exists already; replace it with --overwrite" in complaint(capsys, *again)
@@ -411,6 +411,52 @@ def test_the_command_takes_settings(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert code == 0
     assert plan.network == UNet(2, (4, 8), plan.network.kernels, plan.network.strides)
     assert plan.mirror == (0,)
+
+
+def test_the_command_says_what_it_decided_and_what_is_odd(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_balls(tmp_path / "data", 4)
+    for folder in ("images", "labels"):
+        first, second = (tmp_path / "data" / folder / f"ball_{k}.nii.gz" for k in (0, 1))
+        second.write_bytes(first.read_bytes())
+    file = tmp_path / "plan.json"
+    code, out, err = command(capsys, "plan", tmp_path / "data", "-o", file, "--fold", "all")
+    assert (code, err) == (0, "look at this: the same image: ball_0, ball_1\n")
+    told = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert told["spacing"] == "1 x 1 x 1 mm (the median of the cases)"
+    assert told["patch"].startswith("16 x 14 x 12 voxels") or told["patch"].startswith("16 x")
+    assert told["labels"] == "1 label 1, 2 label 2"
+    assert float(told["step"].split()[0]) == Plan.load(file).notes["seconds_per_step"] > 0
+    found = json.loads((tmp_path / "plan-fingerprint.json").read_text())
+    assert [case["name"] for case in found["cases"]] == [f"ball_{k}" for k in range(4)]
+
+
+def test_a_folder_takes_a_plan_of_each_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_balls(tmp_path / "data", 1)
+    given = ("plan", tmp_path / "data", "-o", tmp_path / "plans", "--preset", "nnunet")
+    small = ("--set", "network.features=[2, 4]", "--set", "plan.patch=[16, 16, 16]")
+    assert "a folder takes the plans of 2D and of 3D" in complaint(capsys, *given, "--2d")
+    complaint(capsys, *given, *small)
+    assert command(capsys, *given)[0] == 0
+    names = sorted(path.name for path in (tmp_path / "plans").iterdir())
+    assert names == ["2d.json", "3d.json", "fingerprint.json"]
+    assert Plan.load(tmp_path / "plans" / "2d.json").network.ndim == 2
+    assert Plan.load(tmp_path / "plans" / "3d.json").batch == 2
+    assert "exists already" in complaint(capsys, *given)
+
+
+def test_a_plan_as_nnunet_makes_it_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_balls(tmp_path / "data", 5)
+    given = ("train", tmp_path / "data", tmp_path / "run", "--preset", "nnunet", "--steps", 1)
+    narrow = ("--set", "network.features=[2, 4]", "--set", "batch=1", "-q")
+    assert "levels need as many" in complaint(capsys, *given, *narrow)
+    assert command(capsys, *given, "--set", "batch=1", "-q")[0] == 0
+    assert Plan.load(tmp_path / "run" / "plan.json").conventions.crop == "nonzero"
 
 
 @pytest.mark.parametrize(

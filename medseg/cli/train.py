@@ -19,6 +19,14 @@ RecipeName = Annotated[
     str | None,
     typer.Option("--recipe", metavar="NAME", help="As a published network was trained."),
 ]
+PresetName = Annotated[
+    str,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="How patch and network are chosen: medseg, nnunet, nnunet-resenc-m or -l.",
+    ),
+]
 Start = Annotated[
     str,
     typer.Option(
@@ -46,6 +54,7 @@ def train(
         ),
     ] = None,
     recipe: RecipeName = None,
+    preset: PresetName = "medseg",
     two_d: TwoD = False,
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="A plan of `medseg plan`.")
@@ -83,6 +92,7 @@ def train(
     """
     import medseg
     from medseg.learning import RECIPES
+    from medseg.learning.presets import MEDSEG
     from medseg.learning.recipes import Recipe
     from medseg.learning.run import Run
 
@@ -96,13 +106,13 @@ def train(
         place.clear()
     dataset = medseg.Dataset.read(data)
     fitting, validating = sides(dataset, fold)
-    given = two_d or network is not None or bool(of_plan)
+    given = two_d or network is not None or bool(of_plan) or preset != MEDSEG
     if plan is None and place.plan.is_file() and not given:
         plan = place.plan
     if plan is not None:
         if given and plan != place.plan:
             raise ValueError(
-                "--plan says all about the network; leave out --network, --2d and "
+                "--plan says all about the network; leave out --network, --preset, --2d and "
                 "--set plan.* or network.*"
             )
         chosen: Plan = medseg.Plan.load(plan)
@@ -112,10 +122,11 @@ def train(
         validating.check(allow_empty=allow_empty)
         chosen = medseg.make_plan(
             fitting,
-            network or followed.network,
+            network or (followed.network if recipe else ""),
             ndim=ndim,
             settings={**followed.plan, **of_plan},
             allow_empty=allow_empty,
+            preset=preset,
         )
     medseg.train(fitting, chosen, training, run, validation=validating, after_validation=_draw)
     typer.echo(f"The model is in {run}; use it with: medseg predict {run} IMAGES -o FOLDER")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from medseg.intensity import normalisation_to_json
+from medseg.learning.batch_size import batch_size
 from medseg.learning.fingerprint import Fingerprint
+from medseg.learning.plan import Plan
 from medseg.learning.sizing import Sizes
-from medseg.learning.symmetry import sided_pairs
+from medseg.learning.symmetry import RIGHT_AXIS, sided_pairs
+from medseg.networks import network_to_json
 from medseg.volume import BACKGROUND
 
 
@@ -34,6 +39,33 @@ def notes_of(
     }
 
 
+def summary(plan: Plan) -> dict[str, str]:
+    """What a plan decided, and why: a line each, by name."""
+    notes, network = plan.notes, network_to_json(plan.network)
+    batch, sides = batch_size(plan), [plan.patch[axis] for axis in plan.axes]
+    levels = network.get("features", ())
+    width = f", {len(levels)} levels of {', '.join(map(str, levels))} features" if levels else ""
+    kinds = [_text(normalisation_to_json(one)) for one in plan.normalisations]
+    channels = [f"{name}: {kind}" for name, kind in zip(plan.channels, kinds, strict=True)]
+    pairs = notes.get("left_and_right")
+    lines = {
+        "network": f"{network['name']}, {len(plan.axes)}D{width}",
+        "spacing": f"{_by(plan.spacing)} mm ({notes.get('spacing', 'given')})",
+        "patch": f"{_by(sides)} voxels, {notes.get('patch', 'given')}; {batch} in a batch",
+        "intensities": "; ".join(channels),
+        "labels": ", ".join(f"{label} {plan.names[label]}" for label in plan.labels[1:]),
+        "mirrored": f"along axes {list(plan.mirror)}; "
+        + (
+            f"left and right have labels of their own, {pairs}, so never along axis {RIGHT_AXIS}"
+            if pairs
+            else f"{list(notes.get('allowed_mirror', plan.mirror))} are allowed"
+        ),
+    }
+    if "seconds_per_step" in notes:
+        lines["step"] = f"{notes['seconds_per_step']:g} s on this machine"
+    return lines
+
+
 def class_weights(fingerprint: Fingerprint) -> dict[str, float]:
     """Weight of each label that occurs: one over its share of all voxels, their mean being 1."""
     voxels: Counter[int] = Counter()
@@ -50,5 +82,11 @@ def _sides(sizes: Sizes) -> list[tuple[float, int]]:
     return list(zip(sizes.median, sizes.patch, strict=True))
 
 
-def _by(numbers: list[float]) -> str:
+def _text(normalisation: Mapping[str, Any]) -> str:
+    """Name of a normalisation and its parameters."""
+    rest = [f"{k} {v:.6g}" for k, v in normalisation.items() if isinstance(v, int | float) and v]
+    return " ".join([str(normalisation["name"]), *rest])
+
+
+def _by(numbers: Sequence[float]) -> str:
     return " x ".join(f"{n:g}" for n in numbers)

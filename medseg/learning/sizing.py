@@ -113,7 +113,7 @@ def sized(
         # A shorter side may be halved less often, so it is shortened by a step of its own.
         step = _fitted(preset, zooms, _less(found, axis, levels.multiple))[1].multiple
         shorter = _less(found, axis, step)
-        if min(shorter) < 1:
+        if min(shorter) < 2:
             raise ValueError(
                 f"no patch of a {preset.network} fits in {preset.memory:g} GB; plan for more "
                 "with --set plan.memory=GB"

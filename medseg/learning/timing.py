@@ -17,7 +17,8 @@ from medseg.learning.settings import Training
 
 # A patch of so many voxels takes a CPU some seconds; a larger one is measured on a part of it.
 _MOST_VOXELS = 2**18
-_SHORT, _TRIES = 2.0, 3
+# The first one also chooses algorithms.
+_FEWEST, _MOST, _SHORT = 2, 4, 1.0
 
 
 def seconds_per_step(plan: Plan, device: str = "auto") -> float:
@@ -62,7 +63,7 @@ def _seconds(
     loss = in_mm(LOSSES[training.loss], tuple(plan.spacing[axis] for axis in plan.axes))
     optimizer = OPTIMIZERS[training.optimizer](network.parameters(), training)
     times: list[float] = []
-    while not times or (sum(times) < _SHORT and len(times) < _TRIES):
+    while len(times) < _FEWEST or (sum(times) < _SHORT and len(times) < _MOST):
         began = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(place.type, precision, enabled=precision != torch.float32):
