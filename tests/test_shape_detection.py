@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from test_level_sets import ball
 
-from medseg import Grid, Image, Labels, method
+from medseg import Image, Labels, method
 from medseg.classical.band_surface import BandSurface
 from medseg.classical.edges import gates_at
 from medseg.classical.forces import Forces, Ground, fixed
@@ -13,19 +14,6 @@ from medseg.classical.tensor_surface import TensorSurface
 KINDS: list[type[BandSurface] | type[TensorSurface]] = [BandSurface, TensorSurface]
 # Two parts with a border across each axis, one step high, so that all gates are known.
 STEP = np.indices((12, 12, 12)).min(axis=0)[None] >= 6
-
-
-def ball(
-    shape: tuple[int, ...], spacing: tuple[float, ...], radius: float
-) -> tuple[Image, Labels, np.ndarray]:
-    """A noisy ball, a smaller one in it as seeds, and the ball itself."""
-    steps = np.reshape(spacing, (-1, *[1] * len(shape)))
-    middle = np.reshape(shape, steps.shape) // 2
-    away = np.sqrt((((np.indices(shape) - middle) * steps) ** 2).sum(axis=0))
-    values = (away < radius) + np.random.default_rng(0).normal(scale=0.1, size=shape)
-    grid = Grid.from_spacing(shape, spacing)
-    seeds = Labels((away < 0.4 * radius).astype(np.uint8), grid)
-    return Image(values[None], grid), seeds, away < radius
 
 
 # Gates
