@@ -52,4 +52,5 @@ def test_hippocampus_snake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert "mean of 1 cases   Dice" in lines[-1]
+    assert "of the spheres alone" in lines[-1]
     assert (tmp_path / "surface.vtk").read_bytes().startswith(b"# vtk")
