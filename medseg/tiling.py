@@ -2,8 +2,7 @@
 
 Tiles lie on a lattice that covers every voxel. Their logits are added up with weights that are
 highest in the middle of a tile, in a slab that moves along the first axis: as soon as no later
-tile touches a row, it leaves. So no more than a slab of logits is ever in memory, however
-large the volume and however many the classes.
+tile touches a row, it leaves. So no more than a slab of logits is ever in memory, however large.
 
 A network may see a margin around each tile, for which it gives no logits. Beyond the volume, that
 margin is the volume mirrored.
@@ -59,14 +58,6 @@ class Slab:
     def logits(self) -> Tensor:
         """Weighted mean of the logits; `total` is as good where only their order matters."""
         return self.total / outer(self.weight)
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Sums of logits of the rows from `start` on, counted with the padding."""
-
-    start: int
-    total: Tensor
 
 
 def lattice(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> list[list[int]]:
@@ -174,20 +165,22 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
     windows = tuple(window(side).to(volume.device) for side in patch)
     gaussian = outer(windows)
     weights = tuple(map(_summed, windows, starts, before, size))
-    layers = _groups(starts[0], -(-batch // _count(starts[1:])))
+    layers = _groups(starts[0], -(-batch // prod(map(len, starts[1:]))))
     edges = [*(layer[0] for layer in layers), covered[0]]
-    blocks: list[Block] = []  # that tiles have reached, and later ones may reach again
+    # First row -> sums of the rows that tiles have reached, and later ones may reach again.
+    blocks: dict[int, Tensor] = {}
     for number, layer in enumerate(layers):
         while edges[number + len(blocks)] < layer[-1] + patch[0]:
-            first, last = edges[number + len(blocks) :][:2]
-            zeros = torch.zeros((classes, last - first, *covered[1:]), device=volume.device)
-            blocks.append(Block(first, zeros))
-        corners = [corner for corner in product(layer, *starts[1:]) if _wanted(corner, patch, mask)]
+            first, end = edges[number + len(blocks) :][:2]
+            blocks[first] = torch.zeros((classes, end - first, *covered[1:]), device=volume.device)
+        corners = list(product(layer, *starts[1:]))
+        if mask is not None:
+            corners = [corner for corner in corners if mask[_at(corner, patch)].any()]
         for group in _groups(corners, batch):
             logits = network(_cut(volume, group, patch, margin))
             _add(logits, blocks, group, gaussian)
             del logits  # a class may take as much memory as the volume
-        slab = _slab(blocks.pop(0), before, size, weights)
+        slab = _slab(layer[0], blocks.pop(layer[0]), before, size, weights)
         if slab.total.shape[1]:
             yield slab
         del slab
@@ -255,44 +248,38 @@ def _cut(
     return tiles[0][None] if len(tiles) == 1 else torch.stack(tiles)  # one is not copied
 
 
-def _add(logits: Tensor, blocks: list[Block], corners: Sequence[Corner], window: Tensor) -> None:
+def _add(
+    logits: Tensor, blocks: dict[int, Tensor], corners: Sequence[Corner], window: Tensor
+) -> None:
     """Add the weighted logits of tiles to the rows that they cover."""
     for corner, of_tile in zip(corners, logits, strict=True):
         inside = _at(corner[1:], tuple(window.shape[1:]))
-        for block in blocks:
-            first = max(corner[0], block.start)
-            last = min(corner[0] + len(window), block.start + block.total.shape[1])
-            if first < last:
-                rows = slice(first - corner[0], last - corner[0])
-                place = (slice(None), slice(first - block.start, last - block.start), *inside)
-                block.total[place].addcmul_(of_tile[:, rows].to(block.total.dtype), window[rows])
+        for start, total in blocks.items():
+            first = max(corner[0], start)
+            end = min(corner[0] + len(window), start + total.shape[1])
+            if first < end:
+                rows = slice(first - corner[0], end - corner[0])
+                place = (slice(None), slice(first - start, end - start), *inside)
+                total[place].addcmul_(of_tile[:, rows].to(total.dtype), window[rows])
 
 
 def _slab(
-    block: Block, before: tuple[int, ...], size: tuple[int, ...], weights: tuple[Tensor, ...]
+    start: int, total: Tensor, before: Corner, size: Corner, weights: tuple[Tensor, ...]
 ) -> Slab:
-    """Rows of a block that are no padding."""
-    first = max(block.start - before[0], 0)
-    last = max(min(block.start + block.total.shape[1] - before[0], size[0]), first)
-    done = block.total.narrow(1, first + before[0] - block.start, last - first)
+    """Rows of a block, without the padding."""
+    first = max(start - before[0], 0)
+    end = max(min(start + total.shape[1] - before[0], size[0]), first)
+    total = total.narrow(1, first + before[0] - start, end - first)
     for axis in range(1, len(size)):
-        done = done.narrow(axis + 1, before[axis], size[axis])
-    return Slab(first, done, (weights[0][first:last], *weights[1:]))
-
-
-def _wanted(corner: Corner, patch: tuple[int, ...], mask: Tensor | None) -> bool:
-    return mask is None or bool(mask[_at(corner, patch)].any())
+        total = total.narrow(axis + 1, before[axis], size[axis])
+    return Slab(first, total, (weights[0][first:end], *weights[1:]))
 
 
 def _groups(items: Sequence[Any], length: int) -> list[Sequence[Any]]:
     return [items[k : k + length] for k in range(0, len(items), length)]
 
 
-def _count(starts: list[list[int]]) -> int:
-    return prod(len(along) for along in starts)
-
-
-def _at(corner: Corner, patch: tuple[int, ...]) -> tuple[slice, ...]:
+def _at(corner: Corner, patch: Corner) -> tuple[slice, ...]:
     return tuple(slice(c, c + p) for c, p in zip(corner, patch, strict=True))
 
 

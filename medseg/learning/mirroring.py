@@ -31,7 +31,7 @@ def mirrored(
             some = choices[k : k + at_once]
             logits = network(torch.cat([tiles.flip(flips) for flips in some]))
             for flips, of_flip in zip(some, logits.split(len(tiles)), strict=True):
-                back = of_flip.flip(flips)
+                back = of_flip.flip(flips).float()  # the mean is finer than what it is of
                 total = back if total is None else total + back
         assert total is not None
         return total / len(choices)

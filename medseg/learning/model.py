@@ -41,16 +41,22 @@ class Model:
     mirrored : tuple of int, optional
         Axes along all choices of which tiles are mirrored, to average what the network says of
         them: 8 passes for three axes. By default those of the plan's conventions.
+    precision : str
+        Of the network's arithmetic: "float32", "bfloat16", or "auto": bfloat16 where the hardware
+        multiplies it natively. Logits are averaged and compared in float32 all the same.
     """
 
     network: nn.Module
     plan: Plan
     overlap: float = 0.5
     mirrored: tuple[int, ...] | None = None
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap is a share in [0, 1), got {self.overlap}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision is auto, float32 or bfloat16, got {self.precision!r}")
         axes = self.plan.conventions.mirrored if self.mirrored is None else tuple(self.mirrored)
         if len(set(axes)) < len(axes) or not set(axes) <= set(range(len(self.plan.patch))):
             raise ValueError(
@@ -73,6 +79,7 @@ class Model:
         weights: Literal["best", "last", "auto"] = "auto",
         overlap: float = 0.5,
         mirrored: Sequence[int] | None = None,
+        precision: str = "auto",
     ) -> Model:
         """Load the model that a training run left in `folder`.
 
@@ -110,7 +117,8 @@ class Model:
             put_weights(tensors, model.network)
         except ValueError as error:
             raise ValueError(f"{found[0]} does not fit {run.plan}: {error}") from error
-        return cls(model.network, plan, overlap, None if mirrored is None else tuple(mirrored))
+        axes = None if mirrored is None else tuple(mirrored)
+        return cls(model.network, plan, overlap, axes, precision)
 
     @property
     def device(self) -> torch.device:
@@ -195,15 +203,16 @@ class Model:
     @contextmanager
     def _inference(self) -> Iterator[None]:
         """Evaluation mode without gradients, and back: validation must not end training mode."""
-        precision = devices.fast_precision(self.device)
-        on_gpu = self.device.type == "cuda" and precision != torch.float32
+        auto = self.precision == "auto"
+        precision = devices.fast_precision(self.device) if auto else getattr(torch, self.precision)
+        lower = precision != torch.float32
         before = self.network.training
         self.network.eval()
         try:
             with (
                 memory_errors(),
                 torch.inference_mode(),
-                torch.autocast(self.device.type, precision if on_gpu else None, enabled=on_gpu),
+                torch.autocast(self.device.type, precision if lower else None, enabled=lower),
             ):
                 yield
         finally:

@@ -175,24 +175,26 @@ def constant_once(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Ten
 
     Around a head that is cut out, and in the air around a body, there are many of them.
     """
-    known: dict[tuple[float, ...], Tensor] = {}
+    known: dict[tuple[float, ...] | int, Tensor] = {}
 
     def once(tiles: Tensor) -> Tensor:
+        nonlocal known
         along = tuple(range(2, tiles.ndim))
         low = tiles.amin(along)
         constant = (low == tiles.amax(along)).all(1).tolist()
         if not any(constant):
             return network(tiles)
-        keys = [
-            tuple(row) if same else None for row, same in zip(low.tolist(), constant, strict=True)
-        ]
-        new = {key: k for k, key in enumerate(keys) if key is not None and key not in known}
-        wanted = [k for k, key in enumerate(keys) if key is None] + list(new.values())
-        found = dict(zip(wanted, network(tiles[wanted]), strict=True)) if wanted else {}
+        # The value of each channel, or a number that is no other tile's.
+        values = [tuple(row) for row in low.tolist()]
+        keys = [values[k] if same else k for k, same in enumerate(constant)]
+        new = [key for key in dict.fromkeys(keys) if key not in known]
+        seen = dict(known)
         if new:
-            known.clear()  # of another value: one is enough where they are many
-            known.update((key, found[k].clone()) for key, k in new.items())
-        return torch.stack([found[k] if k in found else known[key] for k, key in enumerate(keys)])
+            seen.update(zip(new, network(tiles[[keys.index(key) for key in new]]), strict=True))
+        last = values[max(k for k, same in enumerate(constant) if same)]
+        if last not in known:  # one is kept, as logits may be large
+            known = {last: seen[last].clone()}
+        return torch.stack([seen[key] for key in keys])
 
     return once
 

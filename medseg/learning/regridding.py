@@ -18,7 +18,7 @@ from medseg.learning.splines import nearest
 from medseg.tiling import Slab, first_highest, outer
 
 # Numbers that are interpolated at once: what a cache of the CPU holds, and what keeps a GPU busy.
-_AT_ONCE = {"cpu": 2**18, "cuda": 2**24}
+_AT_ONCE = {"cpu": 2**19, "cuda": 2**24}
 
 
 @dataclass(frozen=True, eq=False)
