@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
@@ -120,7 +120,7 @@ class Fingerprint:
     names: Mapping[int, str]
     channels: tuple[str, ...]
     intensities: tuple[Intensities, ...]
-    named: bool = field(default=True)
+    named: bool = True
 
     @property
     def spacings(self) -> NDArray[np.float64]:
@@ -216,7 +216,7 @@ def _label_facts(labels: Labels, labelled: NDArray[np.bool_]) -> dict[int, Label
 
 def _digest(image: Image) -> str:
     digest = blake2b(repr(image.array.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(image.array))
+    digest.update(np.ascontiguousarray(image.array).data)
     return digest.hexdigest()
 
 
@@ -231,12 +231,3 @@ def _statistics(values: NDArray[np.float32]) -> Intensities:
         low=low,
         high=high,
     )
-
-
-__all__ = [
-    "CaseFacts",
-    "Fingerprint",
-    "Intensities",
-    "LabelFacts",
-    "fingerprint_of",
-]

@@ -32,7 +32,8 @@ def _outliers(
 ) -> Iterable[str]:
     """Cases of which an axis is over twice, or under half, the median."""
     median = np.median(values, axis=0)
-    far = (np.maximum(values / median, median / values) > _FACTOR).any(axis=1)
+    away = np.maximum(values / median, median / values)
+    far: NDArray[np.bool_] = away.max(axis=1) > _FACTOR
     if far.any():
         usual = " x ".join(f"{n:g}" for n in median.round(3))
         names = [case.name for case, is_far in zip(fingerprint.cases, far, strict=True) if is_far]

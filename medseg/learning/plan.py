@@ -160,5 +160,7 @@ class Plan:
             "network": network_from_json(content["network"]),
             "names": {int(label): str(name) for label, name in content["names"].items()},
             "conventions": Conventions.from_json(content["conventions"]),
+            "batch": content["batch"],
+            "notes": content["notes"],
         }
         return build(cls, {**listed, **made}, "a plan")
