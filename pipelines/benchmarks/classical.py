@@ -16,6 +16,7 @@ import typer
 from _comparing import OURS, Row, Volume
 from _contour_rows import morphological_chan_vese, morphological_gac
 from _interactive_rows import cut, walk
+from _level_set_rows import geodesic_contour, threshold_level_set
 from _region_rows import (
     confident,
     connected,
@@ -57,6 +58,8 @@ ROWS: dict[str, Callable[[Volume], Row]] = {
     "graph-cut": cut,
     "morphological-chan-vese": morphological_chan_vese,
     "morphological-gac": morphological_gac,
+    "geodesic-contour": geodesic_contour,
+    "threshold-level-set": threshold_level_set,
     "snake": snake,
     "otsu-5": five_classes,
     **{
