@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(given or ["--help"], prog_name="medseg", standalone_mode=False)
+        code = app(given or ["--help"], prog_name="medseg", standalone_mode=False, obj=given)
     except typer.TyperException as error:  # an unknown command, a missing option
         code = _complain(error.format_message(), 2)
     except mendable() as error:

@@ -28,9 +28,11 @@ from medseg.cli.options import (
     existing,
     shard_of,
 )
+from medseg.cli.slurm import Slurm, submitted
 
 
 def predict(
+    context: typer.Context,
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="Folder of a model that `medseg train` left.")
     ],
@@ -50,6 +52,7 @@ def predict(
     series: Series = "",
     device: Device = "auto",
     shard: Shard = None,
+    slurm: Slurm = None,
     skip_existing: SkipExisting = False,
     overwrite: Overwrite = False,
     threads: Threads = None,
@@ -60,6 +63,8 @@ def predict(
     Settings: --set overlap=0.25 is faster and a little less exact, --set weights=last takes the
     weights of the last step instead of the best ones.
     """
+    if submitted(slurm, context, output, shard):
+        return
     import medseg
     from medseg.cleanup.saved import load_cleanups
     from medseg.registry import build

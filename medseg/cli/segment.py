@@ -32,6 +32,7 @@ from medseg.cli.options import (
     existing,
     shard_of,
 )
+from medseg.cli.slurm import Slurm, submitted
 
 if TYPE_CHECKING:
     from medseg.chain import Chain
@@ -43,6 +44,7 @@ _REFERENCE = "reference"  # in place of a path
 
 
 def segment(
+    context: typer.Context,
     inputs: Inputs,
     output: Output,
     method: Annotated[
@@ -107,6 +109,7 @@ def segment(
     series: Series = "",
     device: Device = "auto",
     shard: Shard = None,
+    slurm: Slurm = None,
     skip_existing: SkipExisting = False,
     overwrite: Overwrite = False,
     threads: Threads = None,
@@ -117,6 +120,8 @@ def segment(
     Settings: --set classes=3 is of the method, --set keep-largest.of=all of a part of a chain.
     Of several cases, the outputs are named after their inputs.
     """
+    if submitted(slurm, context, output, shard):
+        return
     from medseg.clicks import Click, seeds_at
     from medseg.cohort import over_cases
     from medseg.dataset import find_cases, place_outputs
