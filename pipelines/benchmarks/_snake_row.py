@@ -18,8 +18,8 @@ SIZE, POINTS = 240, 200
 def snake(volume: Volume) -> Row:
     """A circle of 200 points that comes to rest at edges of 240 by 240 pixels, forces and all.
 
-    Elasticity draws it inwards. Theirs ends when no point moves by a tenth of a pixel, ours when
-    they move by half of that on average.
+    Elasticity draws it inwards. Theirs ends when no point moves by a tenth of a pixel in a step,
+    ours when ten steps move them by half of that on average: ours is the stricter rest.
     """
     middle = volume.values.shape[-1] // 2
     scale = SIZE / np.array(volume.values.shape[:2])
