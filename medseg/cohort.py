@@ -5,19 +5,41 @@ from __future__ import annotations
 import csv
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from medseg.progress import progress
 
-T = TypeVar("T")
+T, Read, Found = TypeVar("T"), TypeVar("Read"), TypeVar("Found")
 Existing = Literal["refuse", "skip", "overwrite"]
 log = logging.getLogger("medseg")
 _LONGEST_LINE, _KEPT_END = 2000, 500
 _FAILURES = "failures.csv"
+
+
+@dataclass(frozen=True)
+class Stages(Generic[T, Read, Found]):
+    """Work on a case in three parts, so that cases overlap.
+
+    While one is computed, the next is read and the one before is written, each in a thread: so
+    no more than three are in memory.
+
+    Parameters
+    ----------
+    read : function of a case
+    compute : function of what was read
+    write : function of the case, of what was found, and of the path of the result
+    """
+
+    read: Callable[[T], Read]
+    compute: Callable[[Read], Found]
+    write: Callable[[T, Found, Path], None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +87,7 @@ def of_shard(path: Path, shard: tuple[int, int] | None) -> Path:
 
 
 def over_cases(
-    work: Callable[[T, Path], None],
+    work: Callable[[T, Path], None] | Stages[T, Any, Any],
     cases: Mapping[str, T],
     output: Callable[[str], Path],
     *,
@@ -73,14 +95,14 @@ def over_cases(
     shard: tuple[int, int] | None = None,
     what: str = "",
 ) -> Outcome:
-    """Call `work(case, output(name))` for every case, and say what became of them.
+    """Do the work on every case, as `work(case, output(name))`, and say what became of them.
 
     Of several cases, one whose error a user can mend is logged and kept in `failed`, and the
     others go on; the error of an only case is raised.
 
     Parameters
     ----------
-    work : function
+    work : function, or Stages
         Leaves its result at the path it is given, whole or not at all.
     cases : mapping of str to case
     output : function
@@ -116,11 +138,12 @@ def over_cases(
     skipped = there if existing == "skip" else []
     todo = [name for name in mine if name not in set(skipped)]
     done, failed = [], {}
-    with progress(what) as shown:
-        for number, name in enumerate(todo):
+    attempts = _attempts(work, [(name, cases[name], places[name]) for name in todo])
+    with progress(what) as shown, closing(attempts):
+        for number, (name, attempt) in enumerate(attempts):
             shown.update(number / len(todo), name)
             try:
-                work(cases[name], places[name])
+                attempt()
             except mendable() as error:
                 if len(cases) == 1:
                     raise
@@ -129,6 +152,42 @@ def over_cases(
             else:
                 done.append(name)
     return Outcome(tuple(done), tuple(skipped), failed)
+
+
+def _attempts(
+    work: Callable[[T, Path], None] | Stages[T, Any, Any], todo: list[tuple[str, T, Path]]
+) -> Generator[tuple[str, Callable[[], None]]]:
+    """Name of each case, and what ends the work on it or raises what went wrong."""
+    if isinstance(work, Stages):
+        yield from _overlapped(work, todo)
+    else:
+        for name, case, path in todo:
+            yield name, partial(work, case, path)
+
+
+def _overlapped(
+    stages: Stages[T, Any, Any], todo: list[tuple[str, T, Path]]
+) -> Generator[tuple[str, Callable[[], None]]]:
+    before: tuple[str, Callable[[], None]] | None = None
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        coming = [reader.submit(stages.read, case) for _, case, _ in todo[:1]]
+        for number, (name, case, path) in enumerate(todo):
+            read = coming.pop()
+            coming = [reader.submit(stages.read, case) for _, case, _ in todo[number + 1 :][:1]]
+            written: Future[None] = Future()
+            try:
+                found = stages.compute(read.result())
+            except Exception as error:
+                written.set_exception(error)
+            else:
+                written = writer.submit(stages.write, case, found, path)
+                del found
+            del read
+            if before is not None:
+                yield before
+            before = name, written.result
+        if before is not None:
+            yield before
 
 
 def mendable() -> tuple[type[Exception], ...]:

@@ -2,12 +2,13 @@
 
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from medseg.cohort import Outcome, in_one_line, over_cases
+from medseg.cohort import Outcome, Stages, in_one_line, over_cases
 
 CASES = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}
 
@@ -141,3 +142,90 @@ def test_it_works_without_torch(
 ) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     assert list(over_cases(refuse_3, CASES, place).failed) == ["c"]
+
+
+# Stages
+
+
+def doubled(refused: str = "") -> Stages[int, int, int]:
+    """Stages that write twice the number; one of them refuses multiples of 3."""
+
+    def stage(name: str, number: int) -> int:
+        if name == refused and number % 3 == 0:
+            raise ValueError(f"could not {name}")
+        return number
+
+    def save(case: int, found: int, path: Path) -> None:
+        write(stage("write", found), path)
+
+    return Stages(
+        lambda case: stage("read", case), lambda number: 2 * stage("compute", number), save
+    )
+
+
+def test_stages_do_every_case_in_order(place: Callable[[str], Path]) -> None:
+    assert over_cases(doubled(), CASES, place) == Outcome(done=tuple(CASES))
+    assert [place(name).read_text() for name in CASES] == ["2", "4", "6", "8", "10"]
+
+
+def test_stages_of_no_case_are_done_at_once(place: Callable[[str], Path]) -> None:
+    assert over_cases(doubled(), {}, place) == Outcome()
+
+
+@pytest.mark.parametrize("stage", ["read", "compute", "write"])
+def test_a_case_that_fails_in_any_stage_stops_no_other(
+    stage: str, place: Callable[[str], Path]
+) -> None:
+    outcome = over_cases(doubled(refused=stage), CASES, place)
+    assert outcome == Outcome(done=("a", "b", "d", "e"), failed={"c": f"could not {stage}"})
+    assert [name for name in CASES if place(name).exists()] == ["a", "b", "d", "e"]
+    with pytest.raises(ValueError, match=f"could not {stage}"):
+        over_cases(doubled(refused=stage), {"c": 3}, place)
+
+
+def test_a_bug_in_a_stage_is_not_kept(place: Callable[[str], Path]) -> None:
+    stages = Stages[int, int, int](lambda case: case, {}.__getitem__, lambda *_: None)
+    with pytest.raises(KeyError):
+        over_cases(stages, CASES, place)
+
+
+def test_reading_and_writing_happen_while_another_case_is_computed(
+    place: Callable[[str], Path],
+) -> None:
+    # Were stages to wait for each other, these would wait for ever: time out and fail.
+    next_is_read, last_may_be_written = threading.Event(), threading.Event()
+
+    def read(case: int) -> int:
+        if case == 2:
+            next_is_read.set()
+        return case
+
+    def compute(case: int) -> int:
+        if case == 1:
+            assert next_is_read.wait(10)
+        if case == 2:
+            last_may_be_written.set()
+        return case
+
+    def save(case: int, found: int, path: Path) -> None:
+        if case == 1:
+            assert last_may_be_written.wait(10)
+        write(found, path)
+
+    assert over_cases(Stages(read, compute, save), CASES, place).done == tuple(CASES)
+
+
+def test_one_case_is_read_ahead_and_no_more(place: Callable[[str], Path]) -> None:
+    read, ahead = [], []
+
+    def remember(case: int) -> int:
+        read.append(case)
+        return case
+
+    def compute(case: int) -> int:
+        ahead.append(len(read) - case)
+        return case
+
+    stages = Stages(remember, compute, lambda _, found, path: write(found, path))
+    over_cases(stages, CASES, place)
+    assert max(ahead) <= 1

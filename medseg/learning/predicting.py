@@ -9,7 +9,7 @@ import numpy as np
 
 from medseg import device as devices
 from medseg.cleanup.cleaning import cleaned
-from medseg.cohort import Existing, Outcome, over_cases
+from medseg.cohort import Existing, Outcome, Stages, over_cases
 from medseg.dataset import Case, find_cases, place_outputs
 from medseg.dataset.beside import beside, draw_preview, make_room
 from medseg.dataset.measured import StatisticsTable
@@ -77,20 +77,25 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     file = None if statistics is None else Path(statistics)
     table = StatisticsTable(file, existing, shard, model.plan.channels)
 
-    def work(case: Case, path: Path) -> None:
-        image, mask = case.image(channels, nan), case.mask()
-        if probabilities:
-            found = model.probabilities(image, mask=mask)
+    def read(case: Case) -> tuple[Image, Labels | None]:
+        return case.image(channels, nan), case.mask()
+
+    def compute(read: tuple[Image, Labels | None]) -> tuple[Image, Labels, Image | None]:
+        image, mask = read
+        found = model.probabilities(image, mask=mask) if probabilities else None
+        labels = model.most_probable(found) if found else model.segment(image, mask=mask)
+        return image, cleaned(labels, cleanups, mask), found
+
+    def save(case: Case, computed: tuple[Image, Labels, Image | None], path: Path) -> None:
+        image, labels, found = computed
+        if found:
             write_probabilities(found, beside(path, _ENDING))
-            labels = model.most_probable(found)
-        else:
-            labels = model.segment(image, mask=mask)
-        labels = cleaned(labels, cleanups, mask)
         if preview:
             draw_preview(case, image, labels, path)
         write(labels, path)
         table.add(case.name, image, labels)
 
+    work = Stages(read, compute, save)
     outcome = over_cases(work, cases, place, existing=existing, shard=shard, what="predicting")
     done_before = [(cases[name], place(name)) for name in outcome.skipped]
     table.complete(done_before, channels, nan, model.plan.names)
