@@ -258,10 +258,35 @@ def test_lists_of_labels_become_regions(tmp_path: Path) -> None:
     assert found.names == {1: "label 1", 2: "label 2", 3: "enhancing"}
 
 
-def test_a_label_to_be_ignored_is_refused(tmp_path: Path) -> None:
+def test_regions_with_an_order_are_what_a_network_learns(tmp_path: Path) -> None:
     folder = nnunet(tmp_path)
-    index(folder, channel_names={"0": "t1"}, labels={"background": 0, "a": 1, "ignore": 2})
-    with pytest.raises(ValueError, match='has an "ignore" label'):
+    labels = {"background": 0, "whole tumour": [1, 2, 3], "core": [2, 3], "Höhle": 3, "ignore": 4}
+    index(folder, channel_names={"0": "t1"}, labels=labels, regions_class_order=[1, 2, 3])
+    found = Dataset.read(folder)
+    assert list(found.regions.items()) == [
+        ("whole tumour", (1, 2, 3)),
+        ("core", (2, 3)),
+        ("Höhle", (3,)),
+    ]
+    assert (found.written, found.ignore) == ((1, 2, 3), 4)
+    assert found.names == {1: "label 1", 2: "label 2", 3: "Höhle"}
+
+
+@pytest.mark.parametrize("value", [1, 0, [2, 3], "none"])
+def test_a_label_to_be_ignored_stands_for_nothing_else(tmp_path: Path, value: object) -> None:
+    folder = nnunet(tmp_path)
+    index(folder, channel_names={"0": "t1"}, labels={"background": 0, "a": 1, "ignore": value})
+    with pytest.raises(ValueError, match=r"ignore|whole number") as caught:
+        Dataset.read(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("order", [[1], [1, 1], [0, 1], ["1", 2], 7])
+def test_each_region_is_written_as_a_label_of_its_own(tmp_path: Path, order: object) -> None:
+    folder = nnunet(tmp_path)
+    labels = {"background": 0, "whole": [1, 2], "core": [2]}
+    index(folder, channel_names={"0": "t1"}, labels=labels, regions_class_order=order)
+    with pytest.raises(ValueError, match=r"dataset\.json: .*(written|list of labels)"):
         Dataset.read(folder)
 
 

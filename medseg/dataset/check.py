@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from medseg.dataset.case import Case
 from medseg.volume import BACKGROUND, Image, Labels, require_match
+
+
+class Expected(NamedTuple):
+    """What the cases of a data set have in common.
+
+    Parameters
+    ----------
+    channels : int
+    labels : tuple of int
+        Those that may occur; any above 0, where there are none.
+    ignore : int, optional
+        Label of voxels that are not annotated.
+    """
+
+    channels: int
+    labels: tuple[int, ...] = ()
+    ignore: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,15 +44,12 @@ class Reading:
     problems: tuple[str, ...]
 
 
-def read_checked(
-    case: Case, expected: tuple[int, tuple[int, ...]], *, allow_empty: bool
-) -> Reading:
+def read_checked(case: Case, expected: Expected, *, allow_empty: bool) -> Reading:
     """Read a case and say what is wrong with it.
 
     Parameters
     ----------
-    expected : (int, tuple of int)
-        Number of channels, and labels that may occur (any, where there are none).
+    expected : Expected
     allow_empty : bool
         Whether a label map may be all background.
     """
@@ -44,13 +58,12 @@ def read_checked(
         lines = [f"{case.name}: {path} is missing" for path in missing]
         none = () if case.reference else (f"{case.name}: it has no label map",)
         return Reading(None, None, (*lines, *none))
-    channels, known = expected
-    reads = (lambda: case.image(channels), case.labels, case.mask, case.weights)
+    reads = (lambda: case.image(expected.channels), case.labels, case.mask, case.weights)
     tried = [_tried(read) for read in reads]
     found = [f"{case.name}: {problem}" for _, problem in tried if problem]
     image, labels, mask, weights = (volume for volume, _ in tried)
     if labels is not None:
-        found += _label_problems(case, labels, known, allow_empty=allow_empty)
+        found += _label_problems(case, labels, expected, allow_empty=allow_empty)
     if mask is not None and not mask.array.any():
         found.append(f"{case.name}: the mask {case.mask_file} is empty")
     if weights is not None and not (weights.array.min() >= 0 and weights.array.any()):
@@ -69,17 +82,23 @@ def _tried(read: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def _label_problems(
-    case: Case, labels: Labels, known: tuple[int, ...], *, allow_empty: bool
+    case: Case, labels: Labels, expected: Expected, *, allow_empty: bool
 ) -> list[str]:
-    values = labels.values()
+    known, ignore = expected.labels, expected.ignore
+    values = [value for value in labels.values() if value != ignore]
     found = []
-    if not values and not allow_empty:
+    if ignore is not None and (labels.array == ignore).all():
+        found.append(f"{case.name}: {case.reference} is {ignore} throughout, which is ignored")
+    elif not values and not allow_empty:
         found.append(f"{case.name}: {case.reference} has no label, it is all background")
-    unknown = [value for value in values if value not in known] if known else []
-    if unknown or any(value < BACKGROUND for value in values):
+    if known and not set(values) <= set(known):
         found.append(
-            f"{case.name}: {case.reference} has labels {list(values)}, "
-            f"the data set names {list(known)}"
+            f"{case.name}: {case.reference} has labels {values}, the data set names {list(known)}"
+        )
+    elif not known and (negative := [value for value in values if value < BACKGROUND]):
+        found.append(
+            f"{case.name}: {case.reference} has labels {negative} below 0; name them in a "
+            "dataset.json, or say which one is to be ignored"
         )
     return found
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from medseg.dataset.case import Case
-from medseg.dataset.check import read_checked
+from medseg.dataset.check import Expected, read_checked
 from medseg.dataset.folds import patient_of, patients_in_folds
 from medseg.dataset.layouts import LAYOUTS
 from medseg.dataset.listing import csv_of
+from medseg.dataset.regions import require_regions, written_as
 from medseg.device import available_threads
 from medseg.io import replace_file
 from medseg.volume import Image, Labels
@@ -34,15 +35,29 @@ class Dataset:
     channels : tuple of str
         What each channel shows; empty if the data set does not say.
     regions : mapping of str to tuple of int
-        Structures made of several labels, by name.
+        Structures made of several labels, by name. They are what is scored.
+    written : tuple of int
+        Label that each region is written as, later ones on top. Where it is given, the regions
+        are also what a network learns, in place of the labels.
+    ignore : int, optional
+        Label of voxels that nobody has annotated: they count for nothing.
     """
 
     cases: tuple[Case, ...]
     names: Mapping[int, str] = field(default_factory=dict)
     channels: tuple[str, ...] = ()
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    written: tuple[int, ...] = ()
+    ignore: int | None = None
 
     def __post_init__(self) -> None:
+        if self.written:
+            require_regions(self.regions, self.written)
+        if self.ignore is not None and self.ignore in (0, *self.names):
+            raise ValueError(
+                f"the label to ignore is not 0 and has no name, got {self.ignore} with names for "
+                f"{list(self.names)}"
+            )
         object.__setattr__(self, "cases", tuple(sorted(self.cases, key=lambda case: case.name)))
         counts = Counter(case.name for case in self.cases)
         if twice := sorted(name for name, count in counts.items() if count > 1):
@@ -73,7 +88,7 @@ class Dataset:
                 found = layout.read(place)
                 if not found.cases:
                     raise ValueError(f"{place} is a data set without cases")
-                return cls(*found)
+                return cls(found.cases, channels=found.channels, **found.meaning._asdict())
         raise ValueError(f"{place} is no data set; medseg knows {', '.join(LAYOUTS)}")
 
     @classmethod
@@ -87,6 +102,17 @@ class Dataset:
         Label names and regions are not in it.
         """
         replace_file(Path(path), csv_of(self.cases, self.channels))
+
+    def on_regions(self, regions: Mapping[str, tuple[int, ...]]) -> Dataset:
+        """Return the same, to learn these regions; larger ones come before those inside them.
+
+        See `written_as` for how they are written into one label map.
+        """
+        return replace(self, regions=regions, written=written_as(regions))
+
+    def annotated(self) -> Dataset:
+        """Return the cases that have an annotation; the others can be predicted only."""
+        return self._with(tuple(case for case in self.cases if case.reference is not None))
 
     def split(self, every: int = 5) -> tuple[Dataset, Dataset]:
         """Training and validation: every fifth patient, beginning with the first, validates.
@@ -119,7 +145,8 @@ class Dataset:
         if not 2 <= count <= len(patients):
             many = f"2 to {len(patients)}" if len(patients) > 1 else "no"
             raise ValueError(f"{len(patients)} patients give {many} folds, asked for {count}")
-        return tuple(self._parted(held_out) for held_out in patients_in_folds(self.cases, count))
+        in_folds = patients_in_folds(self.cases, count, self.ignore)
+        return tuple(self._parted(held_out) for held_out in in_folds)
 
     def check(self, *, allow_empty: bool = False) -> None:
         """Read everything and refuse what training would stumble over, all at once.
@@ -176,9 +203,9 @@ class Dataset:
             tuple(line for _, problems in seen for line in problems),
         )
 
-    def _expected(self) -> tuple[int, tuple[int, ...]]:
+    def _expected(self) -> Expected:
         channels = len(self.channels) or (len(self.cases[0].channels) if self.cases else 1)
-        return channels, tuple(self.names)
+        return Expected(channels, tuple(self.names), self.ignore)
 
     def _patients(self) -> list[str]:
         return list(dict.fromkeys(map(patient_of, self.cases)))

@@ -18,7 +18,9 @@ def patient_of(case: Case) -> str:
     return case.patient or case.name
 
 
-def patients_in_folds(cases: Sequence[Case], count: int) -> tuple[frozenset[str], ...]:
+def patients_in_folds(
+    cases: Sequence[Case], count: int, ignore: int | None = None
+) -> tuple[frozenset[str], ...]:
     """Patients of each of `count` folds, as many in each but for one, and alike in labels.
 
     The annotations are read. One patient after the other, those with the most of the rarest
@@ -36,7 +38,7 @@ def patients_in_folds(cases: Sequence[Case], count: int) -> tuple[frozenset[str]
         amounts = dict(zip(cases, pool.map(label_volumes, cases), strict=True))
     patients = list(dict.fromkeys(map(patient_of, cases)))
     row_of = {patient: row for row, patient in enumerate(patients)}
-    labels = sorted({label for found in amounts.values() for label in found})
+    labels = sorted({label for found in amounts.values() for label in found} - {ignore})
     brought = np.zeros((len(patients), 1 + 2 * len(labels)))
     for case, found in amounts.items():
         brought[row_of[patient_of(case)]] += [

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from medseg.dataset.regions import require_regions
 
 _MOST_DIGITS = 10  # labels fit in 32 bits
 
@@ -18,24 +21,53 @@ def channels_of(index: Mapping[str, Any], file: Path) -> tuple[str, ...]:
     return tuple(str(channels[number]) for number in sorted(channels, key=int))
 
 
-def names_of(
-    index: Mapping[str, Any], file: Path
-) -> tuple[dict[int, str], dict[str, tuple[int, ...]]]:
-    """Label names and regions; Decathlon writes {"1": name}, nnU-Net {name: 1 or [1, 2]}."""
-    labels = _mapping(index, "labels", file)
+class Meaning(NamedTuple):
+    """What the labels of a data set stand for: fields of a `Dataset`."""
+
+    names: Mapping[int, str]
+    regions: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    written: tuple[int, ...] = ()
+    ignore: int | None = None
+
+
+def meaning_of(index: Mapping[str, Any], file: Path) -> Meaning:
+    """Label names and regions; Decathlon writes {"1": name}, nnU-Net {name: 1 or [1, 2]}.
+
+    Where nnU-Net says as what they are written ("regions_class_order"), all its structures are
+    regions, in its order. Its label "ignore" is none of them.
+    """
+    labels = dict(_mapping(index, "labels", file))
     if _are_numbers(labels):
-        return {int(value): str(name) for value, name in labels.items() if int(value)}, {}
-    if "ignore" in labels:
-        raise ValueError(
-            f'{file} has an "ignore" label, which medseg does not leave out of training yet; '
-            "relabel those voxels"
-        )
-    values = {name: _values(value, file) for name, value in labels.items() if value != 0}
+        return Meaning({int(value): str(name) for value, name in labels.items() if int(value)})
+    ignore = labels.pop("ignore", None)
+    ignored = None if ignore is None else _values(ignore, file)
+    values = {name: _values(value, file) for name, value in labels.items() if value not in (0, [0])}
     names = {value[0]: name for name, value in values.items() if len(value) == 1}
     for value in sorted({v for several in values.values() for v in several}):
         names.setdefault(value, f"label {value}")
-    regions = {name: value for name, value in values.items() if len(value) > 1}
-    return dict(sorted(names.items())), regions
+    if ignored is not None and (len(ignored) > 1 or ignored[0] in (0, *names)):
+        raise ValueError(
+            f'{file}: "ignore" is one label that stands for nothing else, got {ignore!r}'
+        )
+    written = _written(index, values, file)
+    regions = {name: value for name, value in values.items() if written or len(value) > 1}
+    return Meaning(dict(sorted(names.items())), regions, written, ignored[0] if ignored else None)
+
+
+def _written(
+    index: Mapping[str, Any], regions: Mapping[str, tuple[int, ...]], file: Path
+) -> tuple[int, ...]:
+    """Label that each region is written as, if the data set says so."""
+    order = index.get("regions_class_order") or []
+    if not order:
+        return ()
+    if not isinstance(order, list) or any(type(label) is not int for label in order):
+        raise ValueError(f'{file}: "regions_class_order" is a list of labels, got {_short(order)}')
+    try:
+        require_regions(regions, tuple(order))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    return tuple(order)
 
 
 def files_of(index: Mapping[str, Any], file: Path) -> dict[str, tuple[list[str], str]]:

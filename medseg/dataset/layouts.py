@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from medseg import strict_json
 from medseg.dataset.case import Case
-from medseg.dataset.index import channels_of, files_of, names_of
+from medseg.dataset.index import Meaning, channels_of, files_of, meaning_of
 from medseg.io import stem_of, suffix_of
 from medseg.pictures import PREVIEW
 
@@ -22,9 +22,8 @@ class Found(NamedTuple):
     """What a layout says: the fields of a `Dataset`."""
 
     cases: tuple[Case, ...]
-    names: Mapping[int, str]
-    channels: tuple[str, ...]
-    regions: Mapping[str, tuple[int, ...]]
+    channels: tuple[str, ...] = ()
+    meaning: Meaning = Meaning({})
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,8 @@ def _read_decathlon(path: Path) -> Found:
             )
         image, label = (_inside(path, entry[key]) for key in ("image", "label"))
         cases.append(Case(stem_of(image), (image,), label))
-    names, regions = names_of(index, path / "dataset.json")
-    return Found(tuple(cases), names, channels_of(index, path / "dataset.json"), regions)
+    file = path / "dataset.json"
+    return Found(tuple(cases), channels_of(index, file), meaning_of(index, file))
 
 
 def _inside(folder: Path, name: object) -> Path:
@@ -112,17 +111,17 @@ def _is_nnunet(path: Path) -> bool:
 
 
 def _read_nnunet(path: Path) -> Found:
-    index = _index(path)
-    names, regions = names_of(index, path / "dataset.json")
+    index, file = _index(path), path / "dataset.json"
+    meaning = meaning_of(index, file)
     if "dataset" in index:  # an explicit list of files takes the place of the naming scheme
-        listed = files_of(index, path / "dataset.json")
+        listed = files_of(index, file)
         cases = tuple(
             Case(name, tuple(path / image for image in images), path / label)
             for name, (images, label) in listed.items()
         )
     else:
         cases = _paired(path / "imagesTr", path / "labelsTr", None)
-    return Found(cases, names, channels_of(index, path / "dataset.json"), regions)
+    return Found(cases, channels_of(index, file), meaning)
 
 
 def _is_pair_of_folders(path: Path) -> bool:
@@ -132,7 +131,7 @@ def _is_pair_of_folders(path: Path) -> bool:
 def _read_pair_of_folders(path: Path) -> Found:
     images, labels = _folders(path) or (path, path)
     masks = next((path / name for name in ("masks", "mask") if (path / name).is_dir()), None)
-    return Found(_paired(images, labels, masks), {}, (), {})
+    return Found(_paired(images, labels, masks))
 
 
 def _is_folder_per_case(path: Path) -> bool:
@@ -162,7 +161,7 @@ def _read_folder_per_case(path: Path) -> Found:
                 place(mask) if mask else None,
             )
         )
-    return Found(tuple(cases), {}, channels, {})
+    return Found(tuple(cases), channels)
 
 
 def _is_csv(path: Path) -> bool:
@@ -193,7 +192,7 @@ def _read_csv(path: Path) -> Found:
         )
         for row in rows
     )
-    return Found(cases, {}, tuple(column.removeprefix("image:") for column in images), {})
+    return Found(cases, tuple(column.removeprefix("image:") for column in images))
 
 
 def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
