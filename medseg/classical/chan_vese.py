@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from medseg.classical.deforming import Deforming, Look, Start
-from medseg.classical.forces import Forces, Speed
+from medseg.classical.forces import Forces, Speed, picked
 from medseg.classical.level_set import relaxed
 from medseg.parameter import parameter
 
@@ -83,7 +83,7 @@ class ChanVese(Deforming):
         scale = float((within - beyond).square().sum())
 
         def speed(places: Tensor | slice) -> Tensor:
-            values = means.values[:, places].double()
+            values = picked(means.values, places).double()
             if not scale:
                 return torch.zeros_like(values[0])
             cost = self.weight_outside * (values - beyond[:, None]).square_().sum(0)
