@@ -291,3 +291,20 @@ def test_nothing_to_verify_is_refused() -> None:
     pytest.importorskip("medpy")
     with pytest.raises(ValueError, match="MedPy is compared in dice, jaccard"):
         verify_with_medpy(evaluate(*TWO_CASES["a"], metrics=["dice"]))
+
+
+def test_what_a_data_set_ignores_is_ignored(tmp_path: Path) -> None:
+    labels = {"background": 0, "shell": 1, "core": 2, "ignore": 3}
+    index = {"channel_names": {"0": "t1"}, "labels": labels}
+    reference = drawn((1, 2))
+    unsure = np.where(np.indices(reference.grid.shape)[0] < 3, 3, reference.array)
+    medseg.write(Labels(unsure, reference.grid), tmp_path / "data" / "labelsTr" / "a.nii.gz")
+    medseg.write(drawn((1, 3)), tmp_path / "found" / "a.nii.gz")
+    (tmp_path / "data" / "imagesTr").mkdir()
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(index))
+    files = tmp_path / "found", tmp_path / "data"
+    own, said = (evaluate_cases(*files, rules=rules) for rules in (Rules(), Rules(ignore=3)))
+    assert [row.value for row in own.rows] == pytest.approx(
+        [row.value for row in said.rows], nan_ok=True
+    )
+    assert 3 not in own.labels

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 import medseg
-from medseg.cli.options import Overwrite, Quiet, Threads
+from medseg.cli.options import Overwrite, Quiet, Threads, regions_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -114,6 +114,7 @@ def evaluate(
 ) -> None:
     """Compare predictions with references, label by label."""
     from medseg.evaluation import Rules
+    from medseg.evaluation.matching import ruled
 
     if verify not in (None, "medpy"):
         raise ValueError(f"only medpy verifies, got {verify!r}")
@@ -127,11 +128,12 @@ def evaluate(
         cast("Missing", missing),
         cast("Resample", resample),
     )
+    rules = ruled(references, rules)  # the report and the verification go by them too
     scores = medseg.evaluate_cases(
         predictions,
         references,
         metric or medseg.DEFAULT_METRICS,
-        _regions(region or []) or None,
+        regions_of(region) or None,
         rules=rules,
     )
     _show(scores)
@@ -169,19 +171,6 @@ def _save(
         tables = reliability_of(scores, probabilities, rules)
         save_reliability(tables, output / _CALIBRATION)
     write_report(scores, output / "report.html", images=images, reliability=tables, rules=rules)
-
-
-def _regions(texts: list[str]) -> dict[str, tuple[int, ...]]:
-    regions = {}
-    for text in texts:
-        name, _, labels = text.partition("=")
-        parts = [part.strip() for part in labels.split(",")]
-        if not name or not all(part.isdecimal() for part in parts):
-            raise ValueError(f"a region is NAME=LABEL,LABEL,..., as whole=1,2,3; got {text!r}")
-        if name in regions:
-            raise ValueError(f"the region {name!r} is given twice")
-        regions[name] = tuple(int(part) for part in parts)
-    return regions
 
 
 def _verify(scores: Scores, rules: Rules) -> None:

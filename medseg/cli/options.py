@@ -165,6 +165,20 @@ def assignments(texts: Sequence[str] | None, option: str = "--set") -> dict[str,
     return found
 
 
+def regions_of(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """Labels of each region, by name, of texts NAME=1,2,3."""
+    regions = {}
+    for text in texts or ():
+        name, _, labels = text.partition("=")
+        parts = [part.strip() for part in labels.split(",")]
+        if not name or not all(part.isdecimal() for part in parts):
+            raise ValueError(f"a region is NAME=LABEL,LABEL,..., as whole=1,2,3; got {text!r}")
+        if name in regions:
+            raise ValueError(f"the region {name!r} is given twice")
+        regions[name] = tuple(int(part) for part in parts)
+    return regions
+
+
 def cleanups_of(texts: Sequence[str] | None, device: str) -> tuple[Cleanup, ...]:
     """Clean-ups out of texts like "drop-small:below=50,connectivity=3".
 

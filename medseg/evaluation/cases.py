@@ -12,7 +12,7 @@ import numpy as np
 from medseg.cohort import in_one_line, mendable
 from medseg.dataset import Dataset
 from medseg.device import computing_threads
-from medseg.evaluation.matching import Match, matches
+from medseg.evaluation.matching import Match, matches, ruled
 from medseg.evaluation.records import Counts, Record, confused
 from medseg.evaluation.rules import Rules
 from medseg.evaluation.scores import Score, Scores
@@ -46,7 +46,8 @@ def evaluate_cases(
         Two folders of label maps with the same names, or two files. Either may be a data set:
         its annotations then, with its label names and regions.
     metrics, regions, rules
-        As for `evaluate`.
+        As for `evaluate`. A label that the data set of the references ignores is ignored, unless
+        the rules name another.
     names : mapping of int to str, optional
         What the labels stand for; those named are scored even where no case has them.
 
@@ -69,7 +70,7 @@ def evaluate_cases(
     if predicted.is_file() and known.is_file() and not _are_data_sets(predicted, known):
         study = _Study(chosen, fixed, names or {}, rules)
         return study.score(stem_of(known), Match(predicted, known))
-    found = matches(predicted, known, rules.missing)
+    found, rules = matches(predicted, known, rules.missing), ruled(known, rules)
     study = _Study(chosen, fixed or found.regions, names or found.names, rules)
     return study.completed(_in_threads(study.score, found.files))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medseg.dataset import Dataset
 from medseg.dataset.layouts import by_stem, volumes_in
-from medseg.evaluation.rules import Missing
+from medseg.evaluation.rules import Missing, Rules
 
 _BESIDE = ("_probabilities", "_preview")
 log = logging.getLogger("medseg")
@@ -64,14 +64,23 @@ def matches(predictions: Path, references: Path, missing: Missing = "refuse") ->
     if absent:
         log.warning("%s, scored as worst: %s", said, ", ".join(absent))
     # What medseg writes beside a prediction is none itself.
-    beside = {case + ending for case in known.files for ending in _BESIDE}
+    regions = known.regions or found.regions
+    endings = (*_BESIDE, *(f"_{region}" for region in regions))
+    beside = {case + ending for case in known.files for ending in endings}
     if extra := sorted(found.files.keys() - known.files.keys() - beside):
         log.warning("not scored, as they have no reference: %s", ", ".join(extra))
     return Matches(
         {case: Match(found.files.get(case), file) for case, file in known.files.items()},
         known.names or found.names,
-        known.regions or found.regions,
+        regions,
     )
+
+
+def ruled(references: Path, rules: Rules) -> Rules:
+    """Return the rules with the label that a data set ignores, unless they name one."""
+    if rules.ignore is not None or not references.exists() or not Dataset.recognises(references):
+        return rules
+    return replace(rules, ignore=Dataset.read(references).ignore)
 
 
 def _label_maps(path: Path) -> _LabelMaps:

@@ -51,5 +51,5 @@ class Rules:
         for name in ("empty", "missing", "resample"):
             if (value := getattr(self, name)) not in get_args(hints[name]):
                 raise ValueError(f"{name} is {' or '.join(get_args(hints[name]))}, got {value!r}")
-        if self.ignore is not None and self.ignore < 1:
-            raise ValueError(f"the label to ignore is above 0, got {self.ignore}")
+        if self.ignore == 0:
+            raise ValueError("the label to ignore is not 0, which is background")
