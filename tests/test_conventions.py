@@ -254,7 +254,7 @@ def noise() -> Image:
 def some_model(plan: Plan, **settings: Any) -> Model:
     """A U-Net that minds which way an image is turned."""
     torch.manual_seed(0)
-    model = Model(plan.network.build(len(plan.channels), 2), plan, **settings)
+    model = Model(plan.network.build(len(plan.channels), 2), plan, precision="float32", **settings)
     for values in model.network.parameters():
         torch.nn.init.normal_(values, std=0.5)
     torch.nn.init.zeros_(model.network.heads[0].bias)

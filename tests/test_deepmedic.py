@@ -15,8 +15,7 @@ from test_pipelines import pipeline
 from torch import Tensor, nn
 
 import medseg
-from medseg import Grid, Model
-from medseg.learning.preparing import Prepared
+from medseg.learning.passes import Passes
 from medseg.networks import NETWORKS
 from medseg.networks.deepmedic import DeepMedic, DeepMedicOriginal, DeepMedicTiny
 from medseg.networks.multi_resolution import DeepMedicConfig, DeepMedicNetwork, part
@@ -247,10 +246,10 @@ def two_layers(**changes: Any) -> DeepMedic:
 def logits_of(config: DeepMedicConfig, volume: Tensor, tile: int) -> Tensor:
     """Of a (1, ...) volume, tile by tile."""
     with mock.patch("medseg.networks.multi_resolution._INFERENCE_SIDE", tile + 4):
-        model = Model(built(config, 1, 3).eval(), ball_plan(network=config, patch=(tile,) * 3))
-        prepared = Prepared(volume.numpy(), None, Grid(tuple(volume.shape[1:]), np.eye(4)))
+        plan = ball_plan(network=config, patch=(tile,) * 3)
+        passes = Passes(built(config, 1, 3).eval(), plan, overlap=0.5, mirrored=())
         with torch.inference_mode():
-            return torch.cat([*model._logits(prepared, exact=True)], dim=1)
+            return torch.cat([slab.logits() for slab in passes.over(volume, None)], dim=1)
 
 
 def some_volume(*shape: int) -> Tensor:

@@ -257,7 +257,7 @@ def test_an_imported_network_gives_the_same_numbers(
     plans["transpose_forward"] = transposed
     saved(tmp_path / "results", network, plans, inference_allowed_mirroring_axes=(0, 2))
     (run,) = import_nnunet(tmp_path / "results", tmp_path / "run")
-    model = Model.load(run, "cpu")
+    model = Model.load(run, "cpu", precision="float32")
     flips = [(), (2,), (4,), (2, 4)]
     expected = torch.from_numpy(by_hand(network, image, transposed, flips)).softmax(0).numpy()
     np.testing.assert_allclose(model.probabilities(image).array, expected, atol=2e-5)
@@ -272,7 +272,7 @@ def test_an_imported_2d_network_goes_along_the_first_transposed_axis(
     network, plans = foreign(2, residual=residual), some_plans(2, residual=residual)
     saved(tmp_path / "results", network, plans, inference_allowed_mirroring_axes=(1,))
     (run,) = import_nnunet(tmp_path / "results", tmp_path / "run")
-    model = Model.load(run, "cpu")
+    model = Model.load(run, "cpu", precision="float32")
     assert model.plan.patch == (12, 8, 1)
     assert model.mirrored == (0,)
     image = some_image((12, 8, 3))

@@ -11,11 +11,11 @@ from balls import ball_plan, ball_training, balls, draw_ball, last_weights
 from torch import Tensor
 from torch.nn import functional
 
-from medseg import Dataset, Grid, Model, Plan, evaluate, make_plan, train
+from medseg import Dataset, Plan, evaluate, make_plan, train
 from medseg.learning.batches import Batches, TrainingCase, read_cases
 from medseg.learning.memory import require_room_for_patches
+from medseg.learning.passes import Passes
 from medseg.learning.placing import Warp, cut
-from medseg.learning.preparing import Prepared
 from medseg.networks.deepmedic import DeepMedic, DeepMedicTiny
 from medseg.networks.unet_2015 import UNet2015
 from medseg.sampling import SAMPLERS, index_voxels
@@ -249,11 +249,11 @@ def tiles_seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def logits_of(plan: Plan, shape: tuple[int, ...], image: Tensor | None = None) -> Tensor:
     """Of a model with random weights; without an image, of some volume."""
     torch.manual_seed(0)
-    model = Model(plan.network.build(1, len(plan.labels)).eval(), plan)
+    network = plan.network.build(1, len(plan.labels)).eval()
     seen = some_volume(*shape) if image is None else image
-    prepared = Prepared(seen.numpy(), None, Grid(shape, np.eye(len(shape) + 1)))
     with torch.inference_mode():
-        return torch.cat([*model._logits(prepared, exact=True)], dim=1)
+        slabs = Passes(network, plan, overlap=0.5, mirrored=()).over(seen, None)
+        return torch.cat([slab.logits() for slab in slabs], dim=1)
 
 
 def test_tiles_of_a_model_are_no_longer_than_they_must_be(

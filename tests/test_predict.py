@@ -286,7 +286,7 @@ def test_one_bad_case_among_three_gives_exit_code_3_and_the_others(
     assert (code, out) == (3, "")
     assert err.startswith("ball_1 failed: ")
     assert err.count("\n") == 1
-    assert found_in(tmp_path / "out") == ["ball_0.nii.gz", "ball_2.nii.gz"]
+    assert found_in(tmp_path / "out") == ["ball_0.nii.gz", "ball_2.nii.gz", "failures.csv"]
 
 
 def test_what_exists_is_refused_skipped_or_overwritten(
