@@ -5,9 +5,11 @@ import pytest
 import torch
 from test_level_sets import BALLS, away_from_middle
 
+from medseg.classical.band_surface import BandSurface
 from medseg.classical.edges import edge_map, steepest
 from medseg.classical.forces import Forces, Ground, fixed
-from medseg.classical.level_set import BandSurface, Surface, TensorSurface
+from medseg.classical.level_set import Surface
+from medseg.classical.tensor_surface import TensorSurface
 from medseg.smoothing import gaussian
 
 KINDS: list[type[BandSurface] | type[TensorSurface]] = [BandSurface, TensorSurface]
