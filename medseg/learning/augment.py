@@ -1,8 +1,9 @@
 """Change the intensities of a batch as another scanner or another day would.
 
 Each function takes (B, C, ...) normalised images on any device and a generator for each sample,
-and gives images of the same shape; it changes some of the samples and leaves the others alone.
-What becomes of a sample is the same in whatever batch it is, but for matched histograms.
+and gives images of the same shape; it changes some of the samples, a share that `chance` may
+set, and leaves the others alone. What becomes of a sample is the same in whatever batch it is,
+but for matched histograms.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ _TINY = 1e-6
 _REACH = 3  # voxels, three times the widest blur
 
 
-def brightness(images: Tensor, rngs: Generators) -> Tensor:
+def brightness(images: Tensor, rngs: Generators, *, chance: float = 0.3) -> Tensor:
     """Add a constant to each channel, in 30 % of the samples."""
 
     def draw(rng: np.random.Generator, channels: int) -> np.ndarray:
         return rng.normal(0, 0.15, channels)
 
-    return _changed(images, rngs, 0.3, draw, torch.add)
+    return _changed(images, rngs, chance, draw, torch.add)
 
 
-def contrast(images: Tensor, rngs: Generators) -> Tensor:
+def contrast(images: Tensor, rngs: Generators, *, chance: float = 0.3) -> Tensor:
     """Stretch each channel about its mean by 0.7 to 1.4, in 30 % of the samples."""
 
     def draw(rng: np.random.Generator, channels: int) -> np.ndarray:
@@ -38,7 +39,7 @@ def contrast(images: Tensor, rngs: Generators) -> Tensor:
     def stretch(some: Tensor, factor: Tensor) -> Tensor:
         return torch.lerp(some.mean(_voxels(some), keepdim=True), some, factor)
 
-    return _changed(images, rngs, 0.3, draw, stretch)
+    return _changed(images, rngs, chance, draw, stretch)
 
 
 def shift_and_scale(images: Tensor, rngs: Generators) -> Tensor:
@@ -60,12 +61,12 @@ def shift_and_scale(images: Tensor, rngs: Generators) -> Tensor:
     return _changed(images, rngs, 1.0, draw, change)
 
 
-def gamma(images: Tensor, rngs: Generators) -> Tensor:
+def gamma(images: Tensor, rngs: Generators, *, chance: float = 0.3) -> Tensor:
     """Raise to a power of 0.7 to 1.5, mean and deviation kept, in 30 % of the samples."""
-    return _changed(images, rngs, 0.3, _power, _bent)
+    return _changed(images, rngs, chance, _power, _bent)
 
 
-def noise(images: Tensor, rngs: Generators) -> Tensor:
+def noise(images: Tensor, rngs: Generators, *, chance: float = 0.2) -> Tensor:
     """Add Gaussian noise of a deviation up to 0.3, in 20 % of the samples."""
 
     def change(image: Tensor, rng: np.random.Generator) -> Tensor:
@@ -74,17 +75,17 @@ def noise(images: Tensor, rngs: Generators) -> Tensor:
         field = torch.empty_like(image).normal_(generator=generator)
         return torch.addcmul(image, field, deviation)
 
-    return _some(images, rngs, 0.2, change)
+    return _some(images, rngs, chance, change)
 
 
-def blur(images: Tensor, rngs: Generators) -> Tensor:
+def blur(images: Tensor, rngs: Generators, *, chance: float = 0.1) -> Tensor:
     """Blur with a Gaussian of 0.5 to 1 voxel, in 10 % of the samples."""
-    return _some(images, rngs, 0.1, lambda one, rng: _blurred(one, rng.uniform(0.5, 1.0)))
+    return _some(images, rngs, chance, lambda one, rng: _blurred(one, rng.uniform(0.5, 1.0)))
 
 
-def low_resolution(images: Tensor, rngs: Generators) -> Tensor:
+def low_resolution(images: Tensor, rngs: Generators, *, chance: float = 0.1) -> Tensor:
     """Sample at 0.5 to 1 of the resolution and interpolate back, in 10 % of the samples."""
-    return _some(images, rngs, 0.1, lambda one, rng: _coarser(one, rng.uniform(0.5, 1.0)))
+    return _some(images, rngs, chance, lambda one, rng: _coarser(one, rng.uniform(0.5, 1.0)))
 
 
 def histogram_matching(images: Tensor, rngs: Generators) -> Tensor:

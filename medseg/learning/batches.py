@@ -239,6 +239,8 @@ def _read(
     image = prepared.image
     if weighing is not None:
         image = np.concatenate([image, _weighed(classes, plan, weighing)[None]])
+    # The compiled interpolation would copy them for each patch if they were not contiguous.
+    image, classes = np.ascontiguousarray(image), np.ascontiguousarray(classes)
     return TrainingCase(torch.from_numpy(image), torch.from_numpy(classes), index)
 
 

@@ -8,6 +8,7 @@ margin, it is the volume mirrored, and so are its labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.device import computing_threads
 from medseg.tiling import folded, most_likely, reflected
 
 _MOST_DEGREES = 20.0
@@ -61,9 +63,9 @@ class Warp:
         return tuple(p + 2 * m for p, m in zip(self.patch, self.margin, strict=True))
 
     @property
-    def still(self) -> bool:
-        """Whether it changes nothing."""
-        return self.bend is None and np.array_equal(self.matrix, np.eye(len(self.patch)))
+    def upright(self) -> bool:
+        """Whether it changes nothing, or mirrors at most."""
+        return self.bend is None and np.array_equal(np.abs(self.matrix), np.eye(len(self.patch)))
 
     def then(self, matrix: NDArray[np.float64]) -> Warp:
         """Return the warp with another matrix applied after it."""
@@ -73,9 +75,11 @@ class Warp:
 Placing = Callable[[Warp, np.random.Generator], Warp]
 
 
-def rotation(warp: Warp, rng: np.random.Generator) -> Warp:
-    """Turn about each axis by up to 20 degrees."""
+def rotation(warp: Warp, rng: np.random.Generator, *, chance: float = 1.0) -> Warp:
+    """Turn about each axis by up to 20 degrees, always or by a chance."""
     n = len(warp.patch)
+    if rng.random() >= chance:
+        return warp
     for a in range(n):
         for b in range(a + 1, n):
             angle = np.deg2rad(rng.uniform(-_MOST_DEGREES, _MOST_DEGREES))
@@ -90,8 +94,10 @@ def rotation(warp: Warp, rng: np.random.Generator) -> Warp:
     return warp
 
 
-def scaling(warp: Warp, rng: np.random.Generator) -> Warp:
-    """Make the content larger or smaller."""
+def scaling(warp: Warp, rng: np.random.Generator, *, chance: float = 1.0) -> Warp:
+    """Make the content larger or smaller, always or by a chance."""
+    if rng.random() >= chance:
+        return warp
     factor = np.exp(rng.uniform(*np.log(_SCALES)))
     return warp.then(np.eye(len(warp.patch)) / factor)
 
@@ -135,13 +141,20 @@ def cut(
             image = image.select(axis + 1, centre[axis])
             classes = classes.select(axis, centre[axis])
     middle = [c for c, side in zip(centre, patch, strict=True) if side > 1]
-    if not warp.still:
-        return _warped(image, classes, middle, warp)
+    if not warp.upright:
+        compiled = image.device.type == "cpu" and not any(warp.margin)
+        return (_compiled if compiled else _warped)(image, classes, middle, warp)
     window = reflected if any(warp.margin) else _zero_padded
-    first = [c - p // 2 for c, p in zip(middle, warp.patch, strict=True)]
+    turned = [axis for axis, sign in enumerate(np.diag(warp.matrix)) if sign < 0]
+    # Mirrored, a patch of an even side reaches as far to the right as it would to the left.
+    first = [
+        c - (p - 1) // 2 if axis in turned else c - p // 2
+        for axis, (c, p) in enumerate(zip(middle, warp.patch, strict=True))
+    ]
     seen_from = [f - m for f, m in zip(first, warp.margin, strict=True)]
-    target = window(classes[None], first, warp.patch)[0]
-    return window(image, seen_from, warp.seen), target.long()
+    target = window(classes[None], first, warp.patch)[0].flip(turned)
+    seen = window(image, seen_from, warp.seen).flip([axis + 1 for axis in turned])
+    return seen, target.long()
 
 
 def _warped(
@@ -162,6 +175,39 @@ def _warped(
     values = functional.pad(present, (1, 0))
     target = values[most_likely(torch.cat([background, shares])).long()]
     return _interpolated(image, grid), target
+
+
+def _compiled(
+    image: Tensor, classes: Tensor, centre: Sequence[int], warp: Warp
+) -> tuple[Tensor, Tensor]:
+    """As `_warped`, on the CPU and without a margin."""
+    from medseg.learning import _placing_kernels
+
+    flat = 3 - len(warp.patch)  # axes of one voxel, which a picture has in front
+    values = np.ascontiguousarray(image.float().numpy()[(slice(None), *(None,) * flat)])
+    labels = np.ascontiguousarray(classes.numpy()[(None,) * flat])
+    patch = (*(1,) * flat, *warp.patch)
+    affine = np.eye(3, 4, dtype=np.float32)
+    affine[flat:, flat:3] = _in_voxels(warp)
+    affine[flat:, 3] = centre - _in_voxels(warp) @ [side // 2 for side in warp.patch]
+    out = np.empty((patch[0], len(values), *patch[1:]), np.float32)
+    target = np.empty(patch, np.int64)
+    bend = np.zeros((patch[0], 3, *patch[1:]) if warp.bend is not None else (0,) * 4, np.float32)
+    if warp.bend is not None:
+        bend[:, flat:] = _bend(warp.bend, warp).reshape(-1, *patch).movedim(0, 1).numpy()
+    threads = min(computing_threads(), patch[0])
+
+    def fill(first: int, last: int) -> None:
+        moved = affine.copy()
+        moved[:, 3] += affine[:, 0] * first
+        slab = slice(first, last)
+        _placing_kernels.warp(values, labels, moved, bend[slab], out[slab], target[slab])
+
+    ends = [patch[0] * n // threads for n in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fill, ends[:-1], ends[1:]))
+    found = torch.from_numpy(out).movedim(1, 0).reshape(-1, *warp.patch)
+    return found, torch.from_numpy(target).reshape(warp.patch)
 
 
 def _interpolated(volume: Tensor, grid: Tensor) -> Tensor:
@@ -200,16 +246,24 @@ def _sources(centre: Sequence[int], warp: Warp) -> Tensor:
     """(*seen, n) coordinates, in voxels of the volume, from which all that is seen is read."""
     sides = warp.seen
     offsets = torch.meshgrid(*(torch.arange(n) - n // 2 for n in sides), indexing="ij")
-    spacing = np.array(warp.spacing)
-    # Voxels of the patch -> mm -> mm in the volume -> voxels of the volume.
-    matrix = torch.tensor(warp.matrix * spacing / spacing[:, None], dtype=torch.float32)
-    voxels = torch.stack(offsets, dim=-1).float() @ matrix.T
+    voxels = torch.stack(offsets, dim=-1).float() @ torch.from_numpy(_in_voxels(warp)).float().T
     if warp.bend is not None:
-        bend = torch.tensor(warp.bend / spacing.reshape(-1, *[1] * len(sides))).float()
-        mode = {2: "bicubic", 3: "trilinear"}[len(sides)]
-        smooth = functional.interpolate(bend[None], sides, mode=mode, align_corners=True)[0]
-        voxels += smooth.movedim(0, -1)
+        voxels += _bend(warp.bend, warp).movedim(0, -1)
     return voxels + torch.tensor(centre, dtype=torch.float32)
+
+
+def _in_voxels(warp: Warp) -> NDArray[np.float64]:
+    """Matrix of voxels of the patch -> mm -> mm in the volume -> voxels of the volume."""
+    spacing = np.array(warp.spacing)
+    return np.asarray(warp.matrix * spacing / spacing[:, None])
+
+
+def _bend(knots: NDArray[np.float64], warp: Warp) -> Tensor:
+    """(n, *seen) displacements in voxels."""
+    sides = warp.seen
+    voxels = torch.tensor(knots / np.reshape(warp.spacing, (-1, *[1] * len(sides)))).float()
+    mode = {2: "bicubic", 3: "trilinear"}[len(sides)]
+    return functional.interpolate(voxels[None], sides, mode=mode, align_corners=True)[0]
 
 
 def _grid(voxels: Tensor, shape: tuple[int, ...]) -> Tensor:
