@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import torch
 from skimage.transform import resize
 
-from medseg import Image, Labels
+from medseg import Case, Image, Labels, write
 from medseg.intensity import ZScore
+from medseg.learning.batches import read_cases
 from medseg.learning.conventions import OURS, Conventions
 from medseg.learning.framing import frame
 from medseg.learning.model import Model
@@ -18,6 +20,7 @@ from medseg.learning.plan import Plan
 from medseg.learning.preparing import prepare
 from medseg.learning.regridding import stretches
 from medseg.learning.splines import resized_cubic, thick_axis
+from medseg.learning.validation import Validation
 from medseg.networks.unet import UNet
 from medseg.tiling import Slab
 from medseg.volume import reorient
@@ -342,3 +345,42 @@ def test_thick_slices_of_logits_are_not_mixed() -> None:
         for other in range(k + 1, k + 4):
             assert np.array_equal(found[..., k], found[..., other])
     assert not np.array_equal(found[..., 0], found[..., 4])
+
+
+# Training
+
+
+def bordered() -> Image:
+    """Image with voxels of 0 around it."""
+    array = np.pad(some_image().array, [(0, 0), (1, 2), (0, 1), (2, 0)])
+    return reorient(Image.from_array(array, (1, 2, 3)), "PIR")
+
+
+def test_labels_of_a_part_come_back_whole() -> None:
+    image = bordered()
+    labels = Labels((image.array[0] > 50).astype(np.uint8), image.grid)
+    framed = frame(image, None, Conventions("LPS", crop="nonzero"))
+    part = framed.part(labels)
+    assert part.grid.matches(framed.image.grid)
+    assert np.array_equal(part.array != 0, framed.image.array[0] > 50)
+    assert np.array_equal(framed.whole(part).array, labels.array)
+
+
+def test_training_and_validation_see_what_the_conventions_say(tmp_path: Path) -> None:
+    image = bordered()
+    write(image, tmp_path / "image.nii.gz")
+    labels = Labels((image.array[0] > 50).astype(np.uint8), image.grid)
+    write(labels, tmp_path / "labels.nii.gz")
+    case = Case("a", (tmp_path / "image.nii.gz",), tmp_path / "labels.nii.gz")
+    plan = some_plan(conventions=Conventions("LPS", crop="nonzero"))
+    wanted = prepare(frame(image, None, plan.conventions).image, plan).image
+    (read,) = read_cases((case,), plan, torch.device("cpu"), tmp_path / "cache", 0)
+    np.testing.assert_allclose(read.image.numpy(), wanted, atol=1e-5)
+    inside = wanted[0][read.classes.numpy() != 0]
+    assert inside.min() > wanted[0][read.classes.numpy() == 0].max()
+
+    model = some_model(plan)
+    classes = model.segment(image).array
+    both = 2 * ((classes == 1) & (labels.array == 1)).sum()
+    expected = both / ((classes == 1).sum() + labels.array.sum())
+    assert Validation((case,), plan).dice(model)["1"] == pytest.approx(expected)

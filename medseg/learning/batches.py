@@ -18,6 +18,7 @@ from medseg.device import available_threads, free_memory
 from medseg.intensity import Identity
 from medseg.learning import AUGMENTATIONS
 from medseg.learning.distributed import Processes
+from medseg.learning.framing import frame
 from medseg.learning.placing import Warp, cut
 from medseg.learning.plan import Plan
 from medseg.learning.preparing import class_indices, prepare, resampled_classes
@@ -228,13 +229,14 @@ def _inner(seen: Tensor, warp: Warp) -> Tensor:
 def _read(
     case: Case, plan: Plan, rng: np.random.Generator, weighing: Weighing | None
 ) -> TrainingCase:
-    mask, weights = case.mask(), case.weights()
-    prepared = prepare(case.image(), plan, mask)
-    classes = resampled_classes(class_indices(case.labels(), plan), prepared.native, plan)
+    weights, framed = case.weights(), frame(case.image(), case.mask(), plan.conventions)
+    prepared = prepare(framed.image, plan, framed.mask)
+    classes = class_indices(framed.part(case.labels()), plan)
+    classes = resampled_classes(classes, prepared.native, plan)
     masses = None
     if weights is not None:
         plain = replace(plan, channels=("weights",), normalisations=(Identity(),))
-        masses = prepare(weights, plain).image[0]
+        masses = prepare(framed.part(weights), plain).image[0]
     index = index_voxels(classes, plan.patch, rng, mask=prepared.mask, weights=masses)
     image = prepared.image
     if weighing is not None:

@@ -37,20 +37,30 @@ class Framed:
     turned: Grid
     start: tuple[int, ...]
 
-    def whole(self, part: _Volume) -> _Volume:
+    def part(self, volume: _Volume) -> _Volume:
+        """Of a volume on the grid of the whole image, the part that `image` is of."""
+        if self.image.grid is self.native:
+            return volume
+        turned = reorient(volume, orientation(self.turned)).array
+        plain = Grid.from_spacing(self.turned.shape, self.turned.spacing)
+        return crop(cast(_Volume, volume.on(turned, plain)), self.start, self.image.grid.shape)
+
+    def whole(self, part: _Volume, around: float = 1) -> _Volume:
         """Volume on the grid of the whole image; around the part all is background.
 
         Parameters
         ----------
         part : Labels, or Image of probabilities
             On the grid of `image`.
+        around : float
+            Probability of the first channel there; those of the others, and labels, are 0.
         """
         if part.grid is self.native:
             return part
         lead = part.array.shape[: part.array.ndim - len(self.start)]
         array = np.zeros((*lead, *self.turned.shape), part.array.dtype)
         if lead:
-            array[0] = 1
+            array[0] = around
         ends = zip(self.start, part.grid.shape, strict=True)
         at: tuple[Any, ...] = (..., *(slice(a, a + n) for a, n in ends))
         array[at] = part.array

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from medseg.dataset import Case
 from medseg.device import available_threads, free_memory
+from medseg.learning.framing import frame
 from medseg.learning.model import Model
 from medseg.learning.plan import Plan
 from medseg.learning.preparing import Prepared, class_indices, prepare
@@ -42,18 +43,16 @@ class Validation:
                 self._kept = [first, *pool.map(self._read, cases[1:])]
 
     def dice(self, model: Model) -> dict[str, float]:
-        """Mean Dice of each label, by name, and their "mean".
+        """Mean Dice of each label, or of each region, by name, and their "mean".
 
-        Over the cases that have the label, or to which the model gives it. A label that never
-        occurs is left out; without held-out cases there is nothing.
+        Over the cases that have it, or to which the model gives it. What never occurs is left
+        out, and so are voxels that are not annotated; without held-out cases there is nothing.
         """
         found: dict[str, list[float]] = {}
         for prepared, truth, inside in self._made():
-            predicted = model.classes(prepared)
-            if inside is not None:
-                predicted = np.where(inside, predicted, 0)
-            for label, value in self._of_case(predicted, truth).items():
-                found.setdefault(label, []).append(value)
+            of_case = self._of_regions if self._plan.regions else self._of_labels
+            for name, value in of_case(model, prepared, truth, inside).items():
+                found.setdefault(name, []).append(value)
         means = {label: fmean(values) for label, values in found.items()}
         return means | {"mean": fmean(means.values())} if means else {}
 
@@ -64,14 +63,24 @@ class Validation:
             yield from map(self._read, self._cases)
 
     def _read(self, case: Case) -> _Made:
-        mask = case.mask()
-        prepared = prepare(case.image(), self._plan, mask)
-        inside = None if mask is None else canonical(mask) != 0
-        return prepared, class_indices(case.labels(), self._plan), inside
+        framed = frame(case.image(), case.mask(), self._plan.conventions)
+        prepared = prepare(framed.image, self._plan, framed.mask)
+        inside = None if framed.mask is None else canonical(framed.mask) != 0
+        return prepared, class_indices(framed.part(case.labels()), self._plan), inside
 
-    def _of_case(
-        self, predicted: NDArray[np.integer], truth: NDArray[np.integer]
+    def _of_labels(
+        self,
+        model: Model,
+        prepared: Prepared,
+        truth: NDArray[np.integer],
+        inside: NDArray[np.bool_] | None,
     ) -> dict[str, float]:
+        predicted = model.classes(prepared)
+        if inside is not None:
+            predicted = np.where(inside, predicted, 0)
+        if self._plan.ignore is not None:
+            known = truth != self._plan.ignored
+            predicted, truth = predicted[known], truth[known]
         classes = len(self._plan.labels)
         sizes = [np.bincount(x.ravel(), minlength=classes) for x in (predicted, truth)]
         both = np.bincount(truth[predicted == truth].ravel(), minlength=classes)
@@ -81,3 +90,20 @@ class Validation:
             for c, label in enumerate(self._plan.labels)
             if c and sizes[0][c] + sizes[1][c]
         }
+
+    def _of_regions(
+        self,
+        model: Model,
+        prepared: Prepared,
+        truth: NDArray[np.integer],
+        inside: NDArray[np.bool_] | None,
+    ) -> dict[str, float]:
+        masks, known, found = model.inside(prepared), truth != self._plan.ignored, {}
+        for predicted, name, classes in zip(
+            masks, self._plan.regions, self._plan.members, strict=True
+        ):
+            drawn = np.isin(truth, classes)
+            said = predicted & known if inside is None else predicted & known & inside
+            if total := int(said.sum()) + int(drawn.sum()):
+                found[name] = 2 * float((said & drawn).sum()) / total
+        return found
