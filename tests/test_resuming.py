@@ -156,6 +156,22 @@ def test_another_plan_is_refused(data: Dataset, tmp_path: Path) -> None:
         train(data, ball_plan(patch=(8, 8, 8)), ball_training(steps=1), tmp_path / "run")
 
 
+def test_the_folder_says_which_cases_were_held_out(data: Dataset, tmp_path: Path) -> None:
+    fitting, held_out = data.fold(0, 5)
+    train(fitting, ball_plan(), ball_training(steps=1), tmp_path / "run", validation=held_out)
+    found = Dataset.read(Run(tmp_path / "run").held_out)
+    assert [case.name for case in found.cases] == [case.name for case in held_out.cases]
+    assert found.cases[0].labels().values() == (1, 2)
+
+
+def test_going_on_with_other_cases_held_out_is_refused(data: Dataset, tmp_path: Path) -> None:
+    (fitting, held_out), (others, elsewhere) = data.folds(5)[:2]
+    train(fitting, ball_plan(), ball_training(steps=1), tmp_path / "run", validation=held_out)
+    for wrong in (elsewhere, None):
+        with pytest.raises(ValueError, match="a training with other cases held out"):
+            train(others, ball_plan(), ball_training(steps=2), tmp_path / "run", validation=wrong)
+
+
 def test_a_folder_of_something_else_is_refused(data: Dataset, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("all of it")
     with pytest.raises(ValueError, match="is not empty and holds no training"):

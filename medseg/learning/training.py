@@ -17,7 +17,7 @@ from medseg import device as devices
 from medseg import strict_json
 from medseg.dataset import Dataset
 from medseg.io import replace_file
-from medseg.learning import LOSSES, OPTIMIZERS, VOXEL_WEIGHTS
+from medseg.learning import OPTIMIZERS, VOXEL_WEIGHTS
 from medseg.learning.batch_size import batch_size
 from medseg.learning.batches import Batches, TrainingCase, Weighing, read_cases
 from medseg.learning.budget import Budget
@@ -25,7 +25,7 @@ from medseg.learning.checkpoint import Checkpoint
 from medseg.learning.distributed import Processes
 from medseg.learning.freezing import freeze
 from medseg.learning.loop import Session, run_to_end
-from medseg.learning.losses import in_mm
+from medseg.learning.losses.targets import planned
 from medseg.learning.memory import memory_errors, require_room_for_patches
 from medseg.learning.model import Model
 from medseg.learning.plan import Plan
@@ -132,7 +132,7 @@ def _begun(
         share,
     )
     held_out = Validation(validation.cases if validation and processes.leads else (), plan)
-    loss = in_mm(LOSSES[training.loss], tuple(plan.spacing[axis] for axis in plan.axes))
+    loss = planned(training.loss, plan)
     return Session(run, model, optimizer, loss, batches, held_out, budget, state, processes)
 
 
@@ -181,8 +181,20 @@ def _write_down(run: Run, plan: Plan, training: Training, transfer: Transfer | N
 
 
 def _list_held_out(run: Run, validation: Dataset | None) -> None:
-    """Leave in the folder which cases validate, for whoever compares runs on them."""
-    if validation is not None and validation.cases:
+    """Leave in the folder which cases validate, for whoever compares runs on them.
+
+    A training that goes on holds out the same ones, or it would be judged by cases that it saw.
+    """
+    cases = validation.cases if validation else ()
+    if run.checkpoint.is_file() and run.held_out.is_file():
+        before = {case.name for case in Dataset.read(run.held_out).cases}
+        if odd := sorted(before ^ {case.name for case in cases}):
+            raise ValueError(
+                f"{run.folder} holds a training with other cases held out "
+                f"({', '.join(odd[:3])}); go on with the same fold, choose another folder, or "
+                "overwrite it"
+            )
+    if validation is not None and cases:
         validation.save(run.held_out)
     else:
         run.held_out.unlink(missing_ok=True)
