@@ -1,6 +1,7 @@
 """Figures of labels: by hand, then as a table of many cases."""
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +225,14 @@ def test_a_folder_of_results_with_failures_is_still_evaluated(
     assert (tmp_path / "out" / "failures_0_of_1.csv").is_file()
     (tmp_path / "data" / "labels" / "ball_1.nii.gz").unlink()
     assert command(capsys, "evaluate", tmp_path / "out", tmp_path / "data/labels")[0] == 0
+
+
+def test_cases_that_can_not_be_scored_are_listed(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "data" / "labels"
+    broken = shutil.copytree(labels, tmp_path / "predicted") / "ball_2.nii.gz"
+    broken.write_bytes(b"none")
+    given = ("evaluate", tmp_path / "predicted", labels, "-o", tmp_path / "scores")
+    assert command(capsys, *given)[0] == 3
+    assert [row["case"] for row in rows(tmp_path / "scores" / "failures.csv")] == ["ball_2"]

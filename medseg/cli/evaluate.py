@@ -11,6 +11,7 @@ import typer
 
 import medseg
 from medseg.cli.options import Overwrite, Quiet, Threads, regions_of
+from medseg.cohort import Outcome
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -161,6 +162,7 @@ def _save(
 ) -> None:
     scores.save(output / "scores.csv")
     scores.save(output / "summary.json")
+    Outcome(failed=scores.failures).save_failures(output)
     if not scores.rows:
         return
     from medseg.evaluation.reliability import reliability_of, save_reliability
