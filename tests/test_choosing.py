@@ -193,6 +193,22 @@ def test_of_equals_the_simpler_is_chosen(tmp_path: Path, dataset: Dataset) -> No
     assert found.configurations[found.best].name == "one"
 
 
+def test_each_fold_of_the_best_is_left_as_a_model(
+    tmp_path: Path, dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for k, (_, held_out) in enumerate(dataset.folds(2)):
+        run_that_says(tmp_path / "folds" / f"fold_{k}", held_out, with_specks, seed=k)
+    chosen = tmp_path / "chosen"
+    code, out, _ = command(capsys, "choose", tmp_path / "folds", "-o", chosen, "--device", "cpu")
+    assert code == 0
+    for k in range(2):
+        place = chosen / f"fold_{k}"
+        assert f"medseg predict {place} IMAGES" in out
+        wanted = (tmp_path / "folds" / f"fold_{k}" / "best.safetensors").read_bytes()
+        assert (place / "best.safetensors").read_bytes() == wanted
+        assert load_cleanups(place, "cpu") == (KeepLargest("all", device="cpu"),)
+
+
 # Predictions of held-out cases
 
 

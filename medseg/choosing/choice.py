@@ -45,6 +45,12 @@ class Choice:
         return self.polished[self.best].before.cases
 
     @property
+    def folders(self) -> tuple[str, ...]:
+        """Folders of models inside that of the choice: itself, or one for each of several folds."""
+        runs = len(self.configurations[self.best].runs)
+        return (".",) if runs == 1 else tuple(f"fold_{k}" for k in range(runs))
+
+    @property
     def reason(self) -> str:
         """Why it is the best, in a sentence."""
         name, mean = self.configurations[self.best].name, mean_dice(self.polished[self.best].after)
@@ -106,7 +112,7 @@ def choose(
         See `Configuration.named`; all validated on the same cases.
     folder : path
         For the weights, the clean-ups and what was compared; `medseg predict` takes it like a
-        run.
+        run. Of several folds, each has a folder in it, `fold_0` and so on, that it takes so.
     data : Dataset, optional
         Where the cases are now, if their files have moved since the training.
     overwrite : bool
@@ -180,8 +186,8 @@ def _write(choice: Choice, folder: Path) -> None:
     runs = [Run(run) for run in choice.configurations[choice.best].runs]
     made = folder.with_name(f".{folder.name}.{uuid4().hex}")
     try:
-        for number, run in enumerate(runs):
-            place = made if len(runs) == 1 else made / f"fold_{number}"
+        for name, run in zip(choice.folders, runs, strict=True):
+            place = made / name
             place.mkdir(parents=True)
             for file in (run.plan, run.training, weights_of(run)):
                 shutil.copyfile(file, place / file.name)

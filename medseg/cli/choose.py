@@ -60,7 +60,9 @@ def choose(
         overwrite=overwrite,
     )
     _show(found)
-    typer.echo(f"{found.reason}; use it with: medseg predict {output} IMAGES -o FOLDER")
+    typer.echo(found.reason)
+    for folder in found.folders:
+        typer.echo(f"use it with: medseg predict {output / folder} IMAGES -o FOLDER")
 
 
 def _show(choice: Choice) -> None:
