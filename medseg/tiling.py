@@ -228,6 +228,19 @@ def first_highest(logits: Iterator[Tensor], classes: int) -> Tensor:
     return index
 
 
+def last_positive(logits: Iterator[Tensor], regions: int) -> Tensor:
+    """One more than the index of the last of the logits that is over 0; 0 where none is.
+
+    They come one region after the other.
+    """
+    first = next(logits)
+    dtype = torch.uint8 if regions <= 255 else torch.int16
+    index = (first > 0).to(dtype)
+    for number, of_region in enumerate(logits, start=2):
+        index.masked_fill_(of_region > 0, number)
+    return index
+
+
 def outer(vectors: tuple[Tensor, ...]) -> Tensor:
     """Product of vectors, one an axis."""
     product = torch.ones((), device=vectors[0].device)

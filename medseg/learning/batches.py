@@ -237,13 +237,30 @@ def _read(
     if weights is not None:
         plain = replace(plan, channels=("weights",), normalisations=(Identity(),))
         masses = prepare(framed.part(weights), plain).image[0]
-    index = index_voxels(classes, plan.patch, rng, mask=prepared.mask, weights=masses)
+    ignored = classes == plan.ignored
+    mask = _centres(prepared.mask, ignored, case)
+    index = index_voxels(classes, plan.patch, rng, mask=mask, weights=masses)
     image = prepared.image
     if weighing is not None:
-        image = np.concatenate([image, _weighed(classes, plan, weighing)[None]])
+        weighed = _weighed(np.where(ignored, 0, classes), plan, weighing)
+        image = np.concatenate([image, weighed[None]])
     # The compiled interpolation would copy them for each patch if they were not contiguous.
     image, classes = np.ascontiguousarray(image), np.ascontiguousarray(classes)
     return TrainingCase(torch.from_numpy(image), torch.from_numpy(classes), index)
+
+
+def _centres(
+    inside: NDArray[np.bool_] | None, ignored: NDArray[np.bool_], case: Case
+) -> NDArray[np.bool_] | None:
+    """Where patches may have their middle: inside a mask, on what is annotated."""
+    if not ignored.any():
+        return inside
+    wanted = ~ignored if inside is None else inside & ~ignored
+    if not wanted.any():
+        raise ValueError(
+            f"case {case.name} has no annotated voxel inside its mask; leave it out of training"
+        )
+    return wanted
 
 
 def _weighed(

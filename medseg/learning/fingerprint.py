@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
@@ -59,6 +60,8 @@ class CaseFacts:
     labels : mapping of int to LabelFacts
     digest : str
         The same for the same image.
+    ignored : int
+        Voxels that are not annotated.
     """
 
     name: str
@@ -73,6 +76,7 @@ class CaseFacts:
     whole: bool
     labels: Mapping[int, LabelFacts]
     digest: str
+    ignored: int = 0
 
     @property
     def share(self) -> float:
@@ -114,6 +118,8 @@ class Fingerprint:
         One a channel; empty where no case has a label.
     named : bool
         Whether the data set says what its channels show.
+    regions, written, ignore
+        As of the `Dataset`; the regions are there only if a network is to learn them.
     """
 
     cases: tuple[CaseFacts, ...]
@@ -121,6 +127,9 @@ class Fingerprint:
     channels: tuple[str, ...]
     intensities: tuple[Intensities, ...]
     named: bool = True
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    written: tuple[int, ...] = ()
+    ignore: int | None = None
 
     @property
     def spacings(self) -> NDArray[np.float64]:
@@ -155,7 +164,7 @@ def fingerprint_of(dataset: Dataset, *, allow_empty: bool = False) -> Fingerprin
     """
     if not dataset.cases:
         raise ValueError("a plan is made from at least one case, the data set has none")
-    seen = dataset.visit(_look, allow_empty=allow_empty)
+    seen = dataset.visit(partial(_look, ignore=dataset.ignore), allow_empty=allow_empty)
     cases = tuple(facts for facts, _ in seen)
     found = sorted({label for case in cases for label in case.labels})
     inside = np.concatenate([samples for _, samples in seen], axis=1)
@@ -165,15 +174,21 @@ def fingerprint_of(dataset: Dataset, *, allow_empty: bool = False) -> Fingerprin
         channels=dataset.channels or tuple(f"channel {k}" for k in range(len(inside))),
         intensities=tuple(map(_statistics, inside)) if inside.size else (),
         named=bool(dataset.channels),
+        regions=dataset.regions if dataset.written else {},
+        written=dataset.written,
+        ignore=dataset.ignore,
     )
 
 
-def _look(case: Case, image: Image, labels: Labels) -> tuple[CaseFacts, NDArray[np.float32]]:
+def _look(
+    case: Case, image: Image, labels: Labels, ignore: int | None
+) -> tuple[CaseFacts, NDArray[np.float32]]:
     """Facts of a case, and (C, some) intensities inside its labels."""
     stored, image, labels = orientation(image.grid), reorient(image), reorient(labels)
     content = (image.array != 0).any(axis=0)
     box = _box(content)
-    labelled = labels.array != BACKGROUND
+    ignored = labels.array == ignore  # all False, where nothing is
+    labelled = ~ignored & (labels.array != BACKGROUND)
     inside = image.array[:, labelled]
     axes = tuple(range(1, image.array.ndim))
     facts = CaseFacts(
@@ -189,6 +204,7 @@ def _look(case: Case, image: Image, labels: Labels) -> tuple[CaseFacts, NDArray[
         whole=bool((image.array == np.rint(image.array)).all()),
         labels=_label_facts(labels, labelled),
         digest=_digest(image),
+        ignored=int(np.count_nonzero(ignored)),
     )
     return facts, inside[:, :: max(inside.shape[1] // _SAMPLES, 1)]
 

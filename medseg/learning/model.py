@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medseg import device as devices
-from medseg.learning.framing import frame
+from medseg.learning.framing import Framed, frame
 from medseg.learning.memory import build_network, memory_errors, require_room_for_patches
 from medseg.learning.passes import Passes
 from medseg.learning.plan import Plan
@@ -23,7 +23,7 @@ from medseg.learning.regridding import Stretch, stretches
 from medseg.learning.run import Run
 from medseg.learning.weights import load_tensors, put_weights
 from medseg.segmenter import in_place_of, require_place
-from medseg.tiling import Slab, most_likely
+from medseg.tiling import Slab, first_highest, last_positive
 from medseg.volume import Image, Labels, orientation, reorient
 
 
@@ -128,19 +128,35 @@ class Model:
     def segment(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
     ) -> Labels:
-        """Give each voxel its most probable label; 0 outside the mask."""
+        """Give each voxel its most probable label; 0 outside the mask.
+
+        Of regions, the last one that is more probable than not, as what the plan writes it.
+        """
         self._require(image, seeds, mask)
         framed = frame(image, mask, self.plan.conventions)
         prepared = prepare(framed.image, self.plan, framed.mask)
-        values = np.array(self.plan.labels)[self.classes(prepared)]
-        if framed.mask is not None:
-            values = np.where(reorient(framed.mask).array != 0, values, 0)
-        return framed.whole(in_place_of(values, framed.image, self.plan.names))
+        values = np.array(self.plan.values)[self.classes(prepared)]
+        return _placed(values, framed, self.plan.names)
+
+    def masks(self, image: Image, mask: Labels | None = None) -> dict[str, Labels]:
+        """Where each region is more probable than not, by name: 1 there, 0 elsewhere.
+
+        Raises
+        ------
+        ValueError
+            If the model knows labels, not regions.
+        """
+        self._require_regions()
+        self._require(image, None, mask)
+        framed = frame(image, mask, self.plan.conventions)
+        found = self.inside(prepare(framed.image, self.plan, framed.mask))
+        each = zip(self.plan.regions, found.view(np.uint8), strict=True)
+        return {name: _placed(one, framed, {1: name}) for name, one in each}
 
     def probabilities(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
     ) -> Image:
-        """Probability of each label, background first, on the grid of `image`.
+        """Probability of each label, background first, or of each region, on the grid of `image`.
 
         Outside the mask, background is certain.
         """
@@ -148,36 +164,71 @@ class Model:
         framed = frame(image, mask, self.plan.conventions)
         prepared = prepare(framed.image, self.plan, framed.mask)
         with self._inference():
-            slabs, classes = self._slabs(prepared), len(self.plan.labels)
-            rows = (some.logits() for some in self._resized(slabs, prepared, classes))
-            soft = (some.softmax(0) for some in rows)
+            rows = self._logits(prepared)
+            regions = tuple(self.plan.regions)
+            soft = (some.sigmoid() if regions else some.softmax(0) for some in rows)
             array = _gathered(soft, prepared.native.shape[0], axis=1)
+        around = 0 if regions else 1  # regions have no channel of the background
         if framed.mask is not None:
             outside = reorient(framed.mask).array == 0
             array[:, outside] = 0
-            array[0, outside] = 1
+            array[0, outside] = around
         named = (self.plan.names.get(label, f"label {label}") for label in self.plan.labels[1:])
-        names = ("background", *named)
+        names = regions or ("background", *named)
         grid = framed.image.grid
         turned = Image(array, reorient(framed.image).grid, names)
-        return framed.whole(Image(reorient(turned, orientation(grid)).array, grid, names))
+        return framed.whole(Image(reorient(turned, orientation(grid)).array, grid, names), around)
 
     def most_probable(self, probabilities: Image) -> Labels:
         """Labels of what `probabilities` gave; the same as `segment`, but for ties."""
+        if self.plan.regions:
+            return self.written(self.masks_of(probabilities))
         values = np.array(self.plan.labels)[probabilities.array.argmax(0)]
         return Labels(values, probabilities.grid, self.plan.names)
 
+    def masks_of(self, probabilities: Image) -> dict[str, Labels]:
+        """Masks of what `probabilities` gave; the same as `masks`, but for ties."""
+        self._require_regions()
+        each = zip(self.plan.regions, probabilities.array > 0.5, strict=True)
+        return {name: Labels(one, probabilities.grid, {1: name}) for name, one in each}
+
+    def written(self, masks: Mapping[str, Labels]) -> Labels:
+        """Labels of what `masks` gave, later regions on top; the same as `segment`."""
+        self._require_regions()
+        grid = masks[next(iter(self.plan.regions))].grid
+        values = np.zeros(grid.shape, np.int32)
+        for name, label in zip(self.plan.regions, self.plan.written, strict=True):
+            values[masks[name].array != 0] = label
+        return Labels(values, grid, self.plan.names)
+
     def classes(self, prepared: Prepared) -> NDArray[np.uint8 | np.uint16]:
-        """Most probable class at each voxel of the native grid, in canonical orientation."""
+        """Most probable class at each voxel of the native grid, in canonical orientation.
+
+        Its label is that of `plan.values`.
+        """
         native = prepared.native.shape
+        choose = last_positive if self.plan.regions else first_highest
         with self._inference():
             slabs = self._slabs(prepared)
             if prepared.image.shape[1:] == native:
-                rows = (most_likely(slab.total) for slab in slabs)
+                rows = (choose(iter(slab.total), len(slab.total)) for slab in slabs)
             else:
-                rows = (some.most_likely() for some in self._resized(slabs, prepared))
+                rows = (some.chosen(choose) for some in self._resized(slabs, prepared))
             found = _gathered(rows, native[0], axis=0)
         return found.view(np.uint8 if found.dtype == np.uint8 else np.uint16)
+
+    def inside(self, prepared: Prepared) -> NDArray[np.bool_]:
+        """(regions, ...) whether each is more probable than not, at each voxel as of `classes`."""
+        with self._inference():
+            over = (some > 0 for some in self._logits(prepared))
+            return _gathered(over, prepared.native.shape[0], axis=1)
+
+    def _require_regions(self) -> None:
+        if not self.plan.regions:
+            raise ValueError(
+                "the model knows labels that do not overlap, and has no masks of regions; train "
+                "one on regions with --region NAME=1,2,3"
+            )
 
     def _require(self, image: Image, seeds: Labels | None, mask: Labels | None) -> None:
         if seeds is not None:
@@ -190,6 +241,11 @@ class Model:
         mask = None if prepared.mask is None else torch.from_numpy(prepared.mask).to(self.device)
         passes = Passes(self.network, self.plan, self.overlap, self.mirrored or ())
         return passes.over(volume, mask)
+
+    def _logits(self, prepared: Prepared) -> Iterator[Tensor]:
+        """Rows (outputs, rows, ...) of logits on the native grid."""
+        stretched = self._resized(self._slabs(prepared), prepared, self.plan.outputs)
+        return (some.logits() for some in stretched)
 
     def _resized(
         self, slabs: Iterator[Slab], prepared: Prepared, together: int = 1
@@ -217,6 +273,13 @@ class Model:
                 yield
         finally:
             self.network.train(before)
+
+
+def _placed(values: NDArray[np.integer], framed: Framed, names: Mapping[int, str]) -> Labels:
+    """Labels of values in canonical orientation, on the grid of the whole image."""
+    if framed.mask is not None:
+        values = np.where(reorient(framed.mask).array != 0, values, 0)
+    return framed.whole(in_place_of(values, framed.image, names))
 
 
 def _gathered(parts: Iterator[Tensor], rows: int, *, axis: int) -> NDArray:

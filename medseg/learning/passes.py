@@ -82,7 +82,7 @@ class Passes:
             constant_once(passes),
             volume,
             tile,
-            len(self.plan.labels),
+            self.plan.outputs,
             overlap=0.0 if self._exact else self.overlap,
             batch=most,
             mask=mask,
@@ -99,8 +99,8 @@ class Passes:
     def _require_room(self, volume: Tensor, tile: tuple[int, ...]) -> None:
         """Raise ValueError if the sums of the logits of a row of tiles do not fit in memory."""
         sides = [max(n, side) for n, side in zip(volume.shape[1:], tile, strict=True)]
-        size = _FLOAT * len(self.plan.labels) * tile[0] * prod(sides[1:])
-        what = f"to sum up {len(self.plan.labels)} classes over {(tile[0], *sides[1:])} voxels"
+        size = _FLOAT * self.plan.outputs * tile[0] * prod(sides[1:])
+        what = f"to sum up {self.plan.outputs} classes over {(tile[0], *sides[1:])} voxels"
         require_room(size, what, volume.device)
 
     def _patch(self, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg import strict_json
+from medseg.dataset.regions import require_regions
 from medseg.intensity import Normalisation, normalisation_from_json, normalisation_to_json
 from medseg.io import replace_file
 from medseg.learning.conventions import OURS, Conventions
@@ -17,6 +18,7 @@ from medseg.registry import build
 from medseg.volume import BACKGROUND
 
 _MM = 1e-6, 1e6
+_LISTS = "channels", "normalisations", "spacing", "patch", "labels", "mirror", "written"
 _MOST_CLASSES, _HIGHEST = 2**16, 2**31 - 1
 
 
@@ -46,6 +48,13 @@ class Plan:
         What a network that was not trained by medseg wants done otherwise.
     batch : int
         Patches of an update, where the training does not say; 0 leaves that to it too.
+    regions : mapping of str to tuple of int
+        Labels of each region, where the network says of each voxel which regions it is in, in
+        place of which label it has: they may overlap.
+    written : tuple of int
+        Label that each region is written as, later ones on top.
+    ignore : int, optional
+        Label of voxels that nobody has annotated, from which nothing is learned.
     notes : mapping
         For people: why, and how long a step takes. Plans that differ in them alone are equal.
     """
@@ -60,6 +69,9 @@ class Plan:
     mirror: tuple[int, ...] = ()
     conventions: Conventions = OURS
     batch: int = 0
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    written: tuple[int, ...] = ()
+    ignore: int | None = None
     notes: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -80,13 +92,7 @@ class Plan:
                 f"{len(self.channels)} channels need as many normalisations, "
                 f"got {len(self.normalisations)}"
             )
-        if self.labels[:1] != (BACKGROUND,) or len(set(self.labels)) < max(len(self.labels), 2):
-            raise ValueError(f"labels are 0 and at least one other, each once; got {self.labels}")
-        if len(self.labels) > _MOST_CLASSES or max(map(abs, self.labels)) > _HIGHEST:
-            raise ValueError(
-                f"labels are at most {_MOST_CLASSES} numbers up to {_HIGHEST}, got "
-                f"{len(self.labels)} up to {max(self.labels)}"
-            )
+        self._check_labels()
         for axes in (self.mirror, self.conventions.mirrored):
             if any(axis not in range(n) for axis in axes):
                 raise ValueError(f"mirror names axes below {n}, got {axes}")
@@ -95,6 +101,45 @@ class Plan:
                 f"a plan has a batch of 0 or more and notes by name, got {self.batch} and "
                 f"{self.notes!r}"
             )
+
+    def _check_labels(self) -> None:
+        if self.labels[:1] != (BACKGROUND,) or len(set(self.labels)) < max(len(self.labels), 2):
+            raise ValueError(f"labels are 0 and at least one other, each once; got {self.labels}")
+        highest = max(map(abs, (*self.labels, self.ignore or 0)))
+        if len(self.labels) > _MOST_CLASSES or highest > _HIGHEST:
+            raise ValueError(
+                f"labels are at most {_MOST_CLASSES} numbers up to {_HIGHEST}, got "
+                f"{len(self.labels)} up to {highest}"
+            )
+        if self.ignore in self.labels:
+            raise ValueError(f"the label to ignore is none of {self.labels}, got {self.ignore}")
+        require_regions(self.regions, self.written)
+        inside = {label for members in self.regions.values() for label in members}
+        if unknown := sorted({*inside, *self.written} - set(self.labels)):
+            raise ValueError(
+                f"regions are made of and written as labels of the plan, {self.labels}; got "
+                f"{unknown}"
+            )
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the logits: a region each, or a label each, background first."""
+        return len(self.regions) or len(self.labels)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Label of each class that a model finds, background first."""
+        return (BACKGROUND, *self.written) if self.regions else self.labels
+
+    @property
+    def members(self) -> tuple[tuple[int, ...], ...]:
+        """Of each region, the classes of its labels."""
+        return tuple(tuple(map(self.labels.index, labels)) for labels in self.regions.values())
+
+    @property
+    def ignored(self) -> int:
+        """Class of the voxels that nobody has annotated; no label has it."""
+        return len(self.labels)
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -117,6 +162,7 @@ class Plan:
             "network": network_to_json(self.network),
             "normalisations": [normalisation_to_json(n) for n in self.normalisations],
             "names": {str(label): name for label, name in self.names.items()},
+            "regions": dict(self.regions),
             "conventions": asdict(self.conventions),
         }
         # With lists for tuples, or a plan would differ from itself read again.
@@ -146,12 +192,13 @@ class Plan:
         """Plan from what `to_json` gave."""
         known = {each.name for each in fields(cls)}
         # Plans that were made before there were these have none.
-        content = {"conventions": {}, "batch": 0, "notes": {}, **content}
+        later = {"conventions": {}, "batch": 0, "notes": {}}
+        content = {**later, "regions": {}, "written": [], "ignore": None, **content}
         if content.keys() != known:
             odd = sorted(content.keys() ^ known)
             raise ValueError(f"a plan has the fields {', '.join(sorted(known))}; check {odd}")
         listed = {}
-        for key in ("channels", "normalisations", "spacing", "patch", "labels", "mirror"):
+        for key in _LISTS:
             if not isinstance(content[key], list | tuple):
                 raise ValueError(f"{key} is a list, got {content[key]!r}")
             listed[key] = tuple(content[key])
@@ -160,6 +207,7 @@ class Plan:
             "network": network_from_json(content["network"]),
             "names": {int(label): str(name) for label, name in content["names"].items()},
             "conventions": Conventions.from_json(content["conventions"]),
+            "regions": {name: tuple(labels) for name, labels in content["regions"].items()},
             "batch": content["batch"],
             "notes": content["notes"],
         }

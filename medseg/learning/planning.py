@@ -176,6 +176,9 @@ class _Planner:
             mirror=mirror,
             conventions=OURS if self.preset is None else _as_nnunet(mirror),
             batch=sizes.batch,
+            regions=found.regions,
+            written=found.written,
+            ignore=found.ignore,
             notes=notes_of(found, replace(sizes, patch=patch), allowed),
         )
 
@@ -235,7 +238,7 @@ class _Planner:
             tuple(spacing[axis] for axis in order),
             tuple(median[axis] for axis in order),
             voxels=whole * len(self.fingerprint.cases),
-            classes=1 + len(self.fingerprint.names),
+            classes=len(self.fingerprint.regions) or 1 + len(self.fingerprint.names),
             patch=None if patch is None else tuple(patch[axis] for axis in order),
         )
         sides = dict(zip(order, found.patch, strict=True))

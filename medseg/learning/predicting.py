@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     output: str | Path,
     *,
     probabilities: bool = False,
+    masks: bool = False,
     preview: bool = False,
     statistics: str | Path | None = None,
     cleanups: Sequence[Callable[[Labels], Labels]] = (),
@@ -45,7 +47,10 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     output : path
         A file for one case, named as a volume; else a folder, with a file per case.
     probabilities : bool
-        Also write `<case>_probabilities.nii.gz`: a channel a class, in the order of the plan.
+        Also write `<case>_probabilities.nii.gz`: a channel a class, or a region, in the order of
+        the plan.
+    masks : bool
+        Also write `<case>_<region>.nii.gz` for each region of the model.
     preview : bool
         Also draw `<case>_preview.png`: the labels over the image, and the annotation of the case
         where there is one; see `medseg.pictures.draw_overlay`.
@@ -54,7 +59,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         `medseg.label_statistics`. That of a shard has `_i_of_n` in its name.
     cleanups : sequence of functions, Labels -> Labels
         What is done to the labels, one after the other, as those of `medseg.CLEANUPS`; outside
-        the mask all stays 0. Probabilities stay as they are.
+        the mask all stays 0. Probabilities and masks of regions stay as they are.
     existing : str
         What to do about outputs that exist: "refuse" before any work, "skip", "overwrite".
     shard : (int, int), optional
@@ -67,29 +72,42 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     Raises
     ------
     FileNotFoundError, FileExistsError, ValueError
-        If inputs are missing, outputs exist, or the only case can't be segmented.
+        If inputs are missing, outputs exist, the model has no regions to write masks of, or the
+        only case can't be segmented.
     """
     devices.keep_freed_memory()
     channels = len(model.plan.channels)
     cases = {case.name: case for case in find_cases(inputs, channels, series=series)}
     place = place_outputs(cases.values(), output)
-    make_room(cases, place, [_ENDING] * probabilities + [PREVIEW] * preview, existing, shard)
+    regions = [_ending_of(name) for name in model.plan.regions]
+    if masks and not regions:
+        raise ValueError("the model knows labels and no regions, so it has no masks of them")
+    endings = [_ENDING] * probabilities + regions * masks + [PREVIEW] * preview
+    make_room(cases, place, endings, existing, shard)
     file = None if statistics is None else Path(statistics)
     table = StatisticsTable(file, existing, shard, model.plan.channels)
 
     def read(case: Case) -> tuple[Image, Labels | None]:
         return case.image(channels, nan), case.mask()
 
-    def compute(read: tuple[Image, Labels | None]) -> tuple[Image, Labels, Image | None]:
+    def compute(read: tuple[Image, Labels | None]) -> _Computed:
         image, mask = read
         found = model.probabilities(image, mask=mask) if probabilities else None
-        labels = model.most_probable(found) if found else model.segment(image, mask=mask)
-        return image, cleaned(labels, cleanups, mask), found
+        inside: Mapping[str, Labels] = {}
+        if masks:
+            inside = model.masks_of(found) if found else model.masks(image, mask)
+        if found:
+            labels = model.most_probable(found)
+        else:
+            labels = model.written(inside) if inside else model.segment(image, mask=mask)
+        return _Computed(image, cleaned(labels, cleanups, mask), found, inside)
 
-    def save(case: Case, computed: tuple[Image, Labels, Image | None], path: Path) -> None:
-        image, labels, found = computed
+    def save(case: Case, computed: _Computed, path: Path) -> None:
+        image, labels, found, inside = computed
         if found:
             write_probabilities(found, beside(path, _ENDING))
+        for region, one in inside.items():
+            write(one, beside(path, _ending_of(region)))
         if preview:
             draw_preview(case, image, labels, path)
         write(labels, path)
@@ -100,6 +118,19 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     done_before = [(cases[name], place(name)) for name in outcome.skipped]
     table.complete(done_before, channels, nan, model.plan.names)
     return outcome
+
+
+class _Computed(NamedTuple):
+    """What is written of a case."""
+
+    image: Image
+    labels: Labels
+    probabilities: Image | None
+    masks: Mapping[str, Labels]
+
+
+def _ending_of(region: str) -> str:
+    return f"_{region}.nii.gz"
 
 
 def write_probabilities(probabilities: Image, path: Path) -> None:

@@ -130,18 +130,22 @@ def _counted(
 
 
 def class_indices(labels: Labels, plan: Plan) -> NDArray[np.unsignedinteger]:
-    """Classes of a label map, in canonical orientation, on its own grid."""
+    """Classes of a label map, in canonical orientation, on its own grid.
+
+    Voxels that nobody has annotated are of the class `plan.ignored`.
+    """
     array = canonical(labels)
-    dtype = np.uint8 if len(plan.labels) <= 256 else np.uint16
-    lowest, highest = min(*plan.labels, int(array.min())), max(*plan.labels, int(array.max()))
-    table = np.full(highest - lowest + 1, -1)
-    table[np.array(plan.labels) - lowest] = range(len(plan.labels))
-    classes = table[array - lowest]
-    if (classes < 0).any():
-        unknown = sorted(set(labels.values()) - set(plan.labels))
-        raise ValueError(f"labels {unknown} are not in the plan, which has {list(plan.labels)}")
-    indices: NDArray[np.unsignedinteger] = classes.astype(dtype)
-    return indices
+    # Last of all, so that its place is its class.
+    known = np.array([*plan.labels, *([] if plan.ignore is None else [plan.ignore])])
+    # Searched, as a table would be as long as the highest label is high.
+    order = np.argsort(known)
+    places = np.searchsorted(known, array, sorter=order).clip(max=len(known) - 1)
+    dtype: type[np.unsignedinteger] = np.uint8 if len(known) <= 256 else np.uint16
+    classes: NDArray[np.unsignedinteger] = order.astype(dtype)[places]
+    if (known[classes] != array).any():
+        unknown = sorted(set(labels.values()) - set(known.tolist()))
+        raise ValueError(f"labels {unknown} are not in the plan, which has {known.tolist()}")
+    return classes
 
 
 def resampled_classes(

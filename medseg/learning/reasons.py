@@ -53,7 +53,8 @@ def summary(plan: Plan) -> dict[str, str]:
         "spacing": f"{_by(plan.spacing)} mm ({notes.get('spacing', 'given')})",
         "patch": f"{_by(sides)} voxels, {notes.get('patch', 'given')}; {batch} in a batch",
         "intensities": "; ".join(channels),
-        "labels": ", ".join(f"{label} {plan.names[label]}" for label in plan.labels[1:]),
+        "labels": ", ".join(f"{label} {plan.names[label]}" for label in plan.labels[1:])
+        + (f"; {plan.ignore} is ignored" if plan.ignore is not None else ""),
         "mirrored": f"along axes {list(plan.mirror)}; "
         + (
             f"left and right have labels of their own, {pairs}, so never along axis {RIGHT_AXIS}"
@@ -61,6 +62,10 @@ def summary(plan: Plan) -> dict[str, str]:
             else f"{list(notes.get('allowed_mirror', plan.mirror))} are allowed"
         ),
     }
+    if plan.regions:
+        each = zip(plan.regions.items(), plan.written, strict=True)
+        told = (f"{name} ({_sum(labels)}), written as {label}" for (name, labels), label in each)
+        lines["regions"] = "; ".join(told)
     if "seconds_per_step" in notes:
         lines["step"] = f"{notes['seconds_per_step']:g} s on this machine"
     return lines
@@ -72,7 +77,7 @@ def class_weights(fingerprint: Fingerprint) -> dict[str, float]:
     for case in fingerprint.cases:
         counts = {label: facts.voxels for label, facts in case.labels.items()}
         voxels.update(counts)
-        voxels[BACKGROUND] += prod(case.shape) - sum(counts.values())
+        voxels[BACKGROUND] += prod(case.shape) - case.ignored - sum(counts.values())
     rarity = {label: 1 / count for label, count in sorted(voxels.items()) if count}
     mean = sum(rarity.values()) / len(rarity)
     return {str(label): float(f"{value / mean:.4g}") for label, value in rarity.items()}
@@ -86,6 +91,10 @@ def _text(normalisation: Mapping[str, Any]) -> str:
     """Name of a normalisation and its parameters."""
     rest = [f"{k} {v:.6g}" for k, v in normalisation.items() if isinstance(v, int | float) and v]
     return " ".join([str(normalisation["name"]), *rest])
+
+
+def _sum(labels: Sequence[int]) -> str:
+    return " + ".join(map(str, labels))
 
 
 def _by(numbers: Sequence[float]) -> str:

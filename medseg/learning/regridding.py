@@ -6,7 +6,7 @@ finer the image is than what the network sees.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -51,9 +51,13 @@ class Stretch:
 
     def most_likely(self) -> Tensor:
         """(rows, *size) index of the class with the highest logit."""
+        return self.chosen(first_highest)
+
+    def chosen(self, choose: Callable[[Iterator[Tensor], int], Tensor]) -> Tensor:
+        """(rows, *size) what `choose` makes of the logits of each class, and of their number."""
         classes = len(self.slab.total)
         each = (self._interpolated(slice(k, k + 1))[0] for k in range(classes))
-        return first_highest(each, classes)
+        return choose(each, classes)
 
     def _interpolated(self, classes: slice) -> Tensor:
         total, weight = self.slab.total[classes], self.slab.weight[0]

@@ -8,9 +8,10 @@ from math import prod
 import torch
 
 from medseg import device as devices
-from medseg.learning import LOSSES, OPTIMIZERS
+from medseg.learning import OPTIMIZERS
 from medseg.learning.batch_size import batch_size
-from medseg.learning.losses import in_mm, supervised
+from medseg.learning.losses import supervised
+from medseg.learning.losses.targets import planned
 from medseg.learning.memory import build_network
 from medseg.learning.plan import Plan
 from medseg.learning.settings import Training
@@ -60,7 +61,7 @@ def _seconds(
     targets = torch.randint(len(plan.labels), (1, *sides), device=place)
     precision = devices.fast_precision(place) if place.type == "cuda" else torch.float32
     training = Training()
-    loss = in_mm(LOSSES[training.loss], tuple(plan.spacing[axis] for axis in plan.axes))
+    loss = planned(training.loss, plan)
     optimizer = OPTIMIZERS[training.optimizer](network.parameters(), training)
     times: list[float] = []
     while len(times) < _FEWEST or (sum(times) < _SHORT and len(times) < _MOST):

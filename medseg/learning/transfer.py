@@ -167,7 +167,7 @@ def _input_axes(model: Model) -> dict[str, int]:
     """Names of the tensors that grow with the channels, and along which axis."""
     channels = len(model.plan.channels)
     with torch.random.fork_rng(devices=[]):
-        wider = model.plan.network.build(channels + 1, len(model.plan.labels)).state_dict()
+        wider = model.plan.network.build(channels + 1, model.plan.outputs).state_dict()
     return {
         name: axis
         for name, tensor in model.network.state_dict().items()
