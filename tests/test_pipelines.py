@@ -176,3 +176,12 @@ def test_the_benchmark_of_the_dense_crf(capsys: pytest.CaptureFixture[str]) -> N
 
     before, after = (line.split()[2] for line in capsys.readouterr().out.splitlines()[-2:])
     assert float(before) < float(after)
+
+
+def test_labels_are_those_of_interpolating_all_classes(capsys: pytest.CaptureFixture[str]) -> None:
+    export = pipeline("benchmarks/export.py")
+    logits = export.smooth_noise(5, (12, 10, 9))
+    ours, theirs = (way(logits, (17, 15, 8)) for way in export.WAYS.values())
+    assert (ours == theirs).mean() > 0.999
+    export.segment((20, 18, 22), 5, 16)
+    assert "(20, 18, 22) voxels, 5 classes" in capsys.readouterr().out
