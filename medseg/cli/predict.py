@@ -61,7 +61,8 @@ def predict(
     """Segment images with the model in RUN, which is loaded once for all of them.
 
     Settings: --set overlap=0.25 is faster and a little less exact, --set weights=last takes the
-    weights of the last step instead of the best ones.
+    weights of the last step instead of the best ones, --set mirrored=[0,1,2] averages over mirror
+    images along these axes, --set precision=float32 computes without bfloat16.
     """
     if submitted(slurm, context, output, shard):
         return
