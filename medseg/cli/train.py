@@ -92,6 +92,7 @@ def train(
     """
     import medseg
     from medseg.learning import RECIPES
+    from medseg.learning.distributed import Processes
     from medseg.learning.presets import MEDSEG
     from medseg.learning.recipes import Recipe
     from medseg.learning.run import Run
@@ -102,8 +103,12 @@ def train(
     options = {"minutes": minutes, "steps": steps, "start": start, "device": device}
     training = followed.trained_with({**options, **settings})
     place = Run(run)
+    processes = Processes.of_environment()
     if overwrite:
-        place.clear()
+        with processes.together(processes.place(device)):
+            if processes.leads:
+                place.clear()
+            processes.wait()
     dataset = medseg.Dataset.read(data)
     fitting, validating = sides(dataset, fold)
     given = two_d or network is not None or bool(of_plan) or preset != MEDSEG
@@ -129,7 +134,8 @@ def train(
             preset=preset,
         )
     medseg.train(fitting, chosen, training, run, validation=validating, after_validation=_draw)
-    typer.echo(f"The model is in {run}; use it with: medseg predict {run} IMAGES -o FOLDER")
+    if processes.leads:
+        typer.echo(f"The model is in {run}; use it with: medseg predict {run} IMAGES -o FOLDER")
 
 
 def planned(settings: dict[str, Any]) -> dict[str, Any]:
