@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medseg.cli.options import Overwrite, Quiet, Settings, Threads, assignments
-from medseg.cli.train import AllowEmpty, Data, PresetName, TwoD, planned, sides
+from medseg.cli.train import (
+    AllowEmpty,
+    Data,
+    Ignore,
+    PresetName,
+    Regions,
+    TwoD,
+    learnable,
+    planned,
+    sides,
+)
 
 if TYPE_CHECKING:
     from medseg.learning.fingerprint import Fingerprint
@@ -38,6 +48,8 @@ def plan(
     fold: Annotated[
         str, typer.Option(metavar="I/N|all", help="Whose training cases count, as in train.")
     ] = "",
+    region: Regions = None,
+    ignore: Ignore = None,
     allow_empty: AllowEmpty = False,
     parameters: Settings = None,
     overwrite: Overwrite = False,
@@ -48,7 +60,6 @@ def plan(
 
     What the cases are like is written beside a plan, as NAME-fingerprint.json.
     """
-    import medseg
     from medseg.learning.fingerprint import fingerprint_of
     from medseg.learning.planning import configurations, plan_from
 
@@ -63,7 +74,7 @@ def plan(
         raise ValueError("a folder takes the plans of 2D and of 3D; name a FILE.json for --2d")
     if output is not None and output.exists() and not overwrite:
         raise FileExistsError(f"{output} exists already; replace it with --overwrite")
-    fitting, _ = sides(medseg.Dataset.read(data), fold)
+    fitting, _ = sides(learnable(data, region, ignore), fold)
     found = fingerprint_of(fitting, allow_empty=allow_empty)
     if several:
         made = configurations(found, network, settings=of_plan, preset=preset)

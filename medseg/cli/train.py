@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medseg.cli.options import Device, Overwrite, Quiet, Settings, Threads, assignments
+from medseg.cli.options import (
+    Device,
+    Overwrite,
+    Quiet,
+    Settings,
+    Threads,
+    assignments,
+    regions_of,
+)
 
 if TYPE_CHECKING:
     from medseg.dataset import Dataset
     from medseg.learning.plan import Plan
     from medseg.learning.run import Run
 
+_NAMED = 10
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A data set: a folder or a CSV file.")]
 RecipeName = Annotated[
     str | None,
@@ -37,6 +47,18 @@ Start = Annotated[
 ]
 TwoD = Annotated[
     bool, typer.Option("--2d", help="A 2D network, which takes volumes slice by slice.")
+]
+Regions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        metavar="NAME=1,2,3",
+        help="Learn this region in place of labels; repeatable, those inside others last.",
+    ),
+]
+Ignore = Annotated[
+    int | None,
+    typer.Option("--ignore", metavar="L", help="Label of voxels that nobody has annotated."),
 ]
 AllowEmpty = Annotated[
     bool, typer.Option("--allow-empty", help="Cases without any label are welcome.")
@@ -77,6 +99,8 @@ def train(
             "default every fifth.",
         ),
     ] = "",
+    region: Regions = None,
+    ignore: Ignore = None,
     allow_empty: AllowEmpty = False,
     parameters: Settings = None,
     device: Device = "auto",
@@ -109,19 +133,20 @@ def train(
             if processes.leads:
                 place.clear()
             processes.wait()
-    dataset = medseg.Dataset.read(data)
+    dataset = learnable(data, region, ignore)
     fitting, validating = sides(dataset, fold)
     given = two_d or network is not None or bool(of_plan) or preset != MEDSEG
+    given = given or bool(region) or ignore is not None
     if plan is None and place.plan.is_file() and not given:
         plan = place.plan
     if plan is not None:
         if given and plan != place.plan:
             raise ValueError(
-                "--plan says all about the network; leave out --network, --preset, --2d and "
-                "--set plan.* or network.*"
+                "--plan says all about the network; leave out --network, --preset, --2d, "
+                "--region, --ignore and --set plan.* or network.*"
             )
         chosen: Plan = medseg.Plan.load(plan)
-        dataset.check(allow_empty=allow_empty)
+        replace(dataset, ignore=chosen.ignore).check(allow_empty=allow_empty)
     else:
         ndim = 2 if two_d else None
         validating.check(allow_empty=allow_empty)
@@ -142,6 +167,26 @@ def planned(settings: dict[str, Any]) -> dict[str, Any]:
     """Take the settings of the plan and of the network out of `settings`."""
     keys = [key for key in settings if key.startswith(("plan.", "network."))]
     return {key.removeprefix("plan."): settings.pop(key) for key in keys}
+
+
+def learnable(data: Path, regions: list[str] | None, ignore: int | None) -> Dataset:
+    """Cases with an annotation, the others being named, and what is to be learned of them."""
+    import medseg
+
+    whole = medseg.Dataset.read(data)
+    dataset = whole.annotated()
+    if not dataset.cases:
+        raise ValueError(f"{data} has no case with an annotation, so there is nothing to learn")
+    kept = {case.name for case in dataset.cases}
+    if left_out := [case.name for case in whole.cases if case.name not in kept]:
+        typer.echo(
+            f"{len(left_out)} of {len(whole)} cases have no annotation and are left out: "
+            f"{', '.join(left_out[:_NAMED])}{', ...' if len(left_out) > _NAMED else ''}",
+            err=True,
+        )
+    if ignore is not None:
+        dataset = replace(dataset, ignore=ignore)
+    return dataset.on_regions(regions_of(regions)) if regions else dataset
 
 
 def sides(dataset: Dataset, fold: str) -> tuple[Dataset, Dataset]:
