@@ -44,6 +44,12 @@ def predict(
             "--probabilities", help="Also write the probability of each class, as a 4D file."
         ),
     ] = False,
+    masks: Annotated[
+        bool,
+        typer.Option(
+            "--masks", help="Also write each region of a model of regions, <case>_<region>.nii.gz."
+        ),
+    ] = False,
     preview: Preview = False,
     statistics: Statistics = None,
     parameters: Settings = None,
@@ -78,6 +84,7 @@ def predict(
         inputs,
         output,
         probabilities=probabilities,
+        masks=masks,
         preview=preview,
         statistics=statistics,
         cleanups=(*load_cleanups(run, device), *cleanups_of(cleanups, device)),

@@ -75,13 +75,13 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         If inputs are missing, outputs exist, the model has no regions to write masks of, or the
         only case can't be segmented.
     """
+    regions = [_ending_of(name) for name in model.plan.regions]
+    if masks and not regions:
+        raise ValueError("the model knows labels and no regions, so it has no masks of them")
     devices.keep_freed_memory()
     channels = len(model.plan.channels)
     cases = {case.name: case for case in find_cases(inputs, channels, series=series)}
     place = place_outputs(cases.values(), output)
-    regions = [_ending_of(name) for name in model.plan.regions]
-    if masks and not regions:
-        raise ValueError("the model knows labels and no regions, so it has no masks of them")
     endings = [_ENDING] * probabilities + regions * masks + [PREVIEW] * preview
     make_room(cases, place, endings, existing, shard)
     file = None if statistics is None else Path(statistics)
