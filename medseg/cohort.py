@@ -16,7 +16,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 from medseg.progress import progress
 
-T, Read, Found = TypeVar("T"), TypeVar("Read"), TypeVar("Found")
+T = TypeVar("T")
+Read = TypeVar("Read")
+Found = TypeVar("Found")
 Existing = Literal["refuse", "skip", "overwrite"]
 log = logging.getLogger("medseg")
 _LONGEST_LINE, _KEPT_END = 2000, 500

@@ -135,7 +135,7 @@ class Model:
         self._require(image, seeds, mask)
         framed = frame(image, mask, self.plan.conventions)
         prepared = prepare(framed.image, self.plan, framed.mask)
-        values = np.array(self.plan.values)[self.classes(prepared)]
+        values = _as_small(self.plan.values)[self.classes(prepared)]
         return _placed(values, framed, self.plan.names)
 
     def masks(self, image: Image, mask: Labels | None = None) -> dict[str, Labels]:
@@ -183,7 +183,7 @@ class Model:
         """Labels of what `probabilities` gave; the same as `segment`, but for ties."""
         if self.plan.regions:
             return self.written(self.masks_of(probabilities))
-        values = np.array(self.plan.labels)[probabilities.array.argmax(0)]
+        values = _as_small(self.plan.labels)[probabilities.array.argmax(0)]
         return Labels(values, probabilities.grid, self.plan.names)
 
     def masks_of(self, probabilities: Image) -> dict[str, Labels]:
@@ -280,6 +280,11 @@ def _placed(values: NDArray[np.integer], framed: Framed, names: Mapping[int, str
     if framed.mask is not None:
         values = np.where(reorient(framed.mask).array != 0, values, 0)
     return framed.whole(in_place_of(values, framed.image, names))
+
+
+def _as_small(labels: Sequence[int]) -> NDArray[np.integer]:
+    """Labels in the smallest type that holds them, as a volume of them may be large."""
+    return np.array(labels, np.result_type(*map(np.min_scalar_type, labels)))
 
 
 def _gathered(parts: Iterator[Tensor], rows: int, *, axis: int) -> NDArray:

@@ -136,7 +136,7 @@ class Answering(nn.Module):
     def forward(self, tiles: Tensor) -> Tensor:
         """Negative distance from the centre of each class."""
         centres = self.centres.reshape(-1, *[1] * (tiles.ndim - 2))
-        return -(tiles - centres).abs_()
+        return (tiles - centres).abs_().neg_()
 
 
 def segment(shape: tuple[int, ...], classes: int, patch: int) -> None:
