@@ -49,7 +49,8 @@ def test_both_commands_use_the_pinned_versions() -> None:
 def test_every_command_of_the_readme_exists() -> None:
     from medseg.cli import app
 
-    known = {command.callback.__name__ for command in app.registered_commands}
+    commands = (each.name or each.callback.__name__ for each in app.registered_commands)
+    known = {command.replace("_", "-") for command in commands}
     named = set(re.findall(r"^\$? ?medseg ([a-z-]+)", README, flags=re.MULTILINE))
     assert named
     assert named <= known
