@@ -210,5 +210,6 @@ class Plan:
             "regions": {name: tuple(labels) for name, labels in content["regions"].items()},
             "batch": content["batch"],
             "notes": content["notes"],
+            "ignore": content["ignore"],
         }
         return build(cls, {**listed, **made}, "a plan")
