@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
@@ -31,6 +32,7 @@ RunProbabilities = Callable[
     ["Tensor", tuple[float, ...], "Tensor | None", "Tensor | None"], tuple[list[int], "Tensor"]
 ]
 Result = TypeVar("Result")
+_NUMBERED = re.compile(r"label (\d+)")
 
 
 @runtime_checkable
@@ -83,6 +85,36 @@ def require_place(image: Image, seeds: Labels | None, mask: Labels | None) -> No
         require_match(image.grid, mask.grid, "the mask")
         if not mask.array.any():
             raise ValueError("the mask is empty: no voxel is inside")
+
+
+def names_of(method: object, seeds: Labels | None = None) -> Mapping[int, str]:
+    """Names of the labels of a method: those of its plan if it was trained, else of the seeds."""
+    plan = getattr(method, "plan", None)
+    if plan is not None:
+        return cast(Mapping[int, str], plan.names)
+    return {} if seeds is None else seeds.names
+
+
+def labels_of_channels(probabilities: Image, names: Mapping[int, str]) -> tuple[int, ...]:
+    """Label of each channel of what a `Probabilistic` gave, by the name of the channel.
+
+    Raises
+    ------
+    ValueError
+        If two labels have one name, or a channel has none that is known.
+    """
+    named = {name: label for label, name in names.items()}
+    labels = [0]
+    for name in probabilities.names[1:]:
+        if name in named:
+            labels.append(named[name])
+        elif found := _NUMBERED.fullmatch(name):
+            labels.append(int(found[1]))
+        else:
+            raise ValueError(f"no label is called {name!r}; there are {sorted(named)}")
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"each label has a name of its own, got {probabilities.names}")
+    return tuple(labels)
 
 
 def canonical(volume: Image | Labels) -> NDArray:

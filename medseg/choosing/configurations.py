@@ -13,7 +13,7 @@ from medseg.io import replace_file
 from medseg.learning.model import Model
 from medseg.learning.plan import Plan
 from medseg.learning.predicting import predict
-from medseg.learning.run import Run
+from medseg.learning.run import Run, runs_in
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Configuration:
         if not equals:
             name, places = "", text
         paths = [Path(place.strip()) for place in places.split(",")]
-        runs = tuple(run for path in paths for run in _runs_in(path))
+        runs = tuple(run for path in paths for run in runs_in(path))
         return cls(name or paths[0].resolve().name, runs)
 
     @property
@@ -105,14 +105,6 @@ class Configuration:
 def weights_of(run: Run) -> Path:
     """File of the weights that a run predicts with."""
     return run.best if run.best.is_file() else run.last
-
-
-def _runs_in(path: Path) -> list[Path]:
-    if not path.is_dir():
-        raise FileNotFoundError(f"{path} does not exist; expected a run of medseg train")
-    if Run(path).plan.is_file():
-        return [path]
-    return sorted(inside for inside in path.iterdir() if Run(inside).plan.is_file())
 
 
 def _cases_of(run: Run, data: Dataset | None) -> Dataset:

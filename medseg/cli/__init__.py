@@ -18,6 +18,7 @@ from medseg.cli.choose import choose
 from medseg.cli.compare import compare
 from medseg.cli.convert import convert
 from medseg.cli.demo import demo
+from medseg.cli.ensemble import ensemble
 from medseg.cli.evaluate import evaluate
 from medseg.cli.export import export
 from medseg.cli.import_nnunet import import_nnunet
@@ -49,6 +50,7 @@ _COMMANDS = (
     import_nnunet,
     export,
     choose,
+    ensemble,
     evaluate,
     compare,
 )

@@ -51,10 +51,10 @@ def _model(device: str, name: str, parameters: Mapping[str, object]) -> Segmente
     from medseg.registry import build
 
     if Path(name).is_dir():
-        from medseg.learning.model import Model
+        from medseg.learning.ensemble import loader_of
 
         settings = {"folder": Path(name), "device": device, **parameters}
-        return build(Model.load, settings, "loading a trained model")
+        return build(loader_of(name), settings, "loading a trained model")
     if os.sep in name:
         raise FileNotFoundError(f"{name} does not exist; -m takes a method or the folder of a run")
     return None

@@ -13,7 +13,7 @@ import typer
 from medseg.cli.options import Quiet, Series
 
 if TYPE_CHECKING:
-    from medseg.info import DatasetInfo, RunInfo, VolumeInfo
+    from medseg.info import DatasetInfo, EnsembleInfo, RunInfo, VolumeInfo
 
 _MOST_LABELS = 40
 
@@ -30,7 +30,7 @@ def info(
     quiet: Quiet = False,
 ) -> None:
     """Say what a file, a data set or a run is, and what is odd about it."""
-    from medseg.info import DatasetInfo, VolumeInfo
+    from medseg.info import DatasetInfo, EnsembleInfo, VolumeInfo
     from medseg.info import info as look
 
     found = look(path, series=series)
@@ -39,6 +39,8 @@ def info(
         return
     if isinstance(found, VolumeInfo):
         rows = _of_volume(found)
+    elif isinstance(found, EnsembleInfo):
+        rows = _of_ensemble(found)
     else:
         rows = _of_dataset(found) if isinstance(found, DatasetInfo) else _of_run(found)
     for name, text in rows:
@@ -92,6 +94,16 @@ def _of_run(found: RunInfo) -> Iterator[tuple[str, str]]:
     if found.best_dice is not None:
         yield "best Dice", f"{found.best_dice:.4f} at step {found.best_step}"
     yield "weights", ", ".join(found.weights) or "none yet"
+
+
+def _of_ensemble(found: EnsembleInfo) -> Iterator[tuple[str, str]]:
+    yield "ensemble", found.path
+    yield "merge", found.merge
+    weights = found.weights or (1.0,) * len(found.members)
+    for member, weight in zip(found.members, weights, strict=True):
+        best = "" if member.best_dice is None else f", best Dice {member.best_dice:.4f}"
+        network = member.plan["network"]["name"]
+        yield "member", f"{member.path}  {network}, weight {weight:g}{best}"
 
 
 def _times(numbers: Sequence[float]) -> str:

@@ -34,7 +34,10 @@ from medseg.cli.slurm import Slurm, submitted
 def predict(
     context: typer.Context,
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a model that `medseg train` left.")
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Folder that `medseg train`, `choose` or `ensemble` left."
+        ),
     ],
     inputs: Inputs,
     output: Output,
@@ -74,10 +77,11 @@ def predict(
         return
     import medseg
     from medseg.cleanup.saved import load_cleanups
+    from medseg.learning.ensemble import loader_of
     from medseg.registry import build
 
     settings = {"folder": run, "device": device, **assignments(parameters)}
-    model = build(medseg.Model.load, settings, "loading a trained model")
+    model = build(loader_of(run), settings, "loading a trained model")
     part = shard_of(shard)
     outcome = medseg.predict(
         model,

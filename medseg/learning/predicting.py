@@ -15,6 +15,7 @@ from medseg.dataset import Case, find_cases, place_outputs
 from medseg.dataset.beside import beside, draw_preview, make_room
 from medseg.dataset.measured import StatisticsTable
 from medseg.io import write, write_nifti
+from medseg.learning.ensemble import Ensemble
 from medseg.learning.model import Model
 from medseg.pictures import PREVIEW
 from medseg.volume import Image, Labels
@@ -23,7 +24,7 @@ _ENDING = "_probabilities.nii.gz"
 
 
 def predict(  # noqa: PLR0913 - the options that all commands on many cases have
-    model: Model,
+    model: Model | Ensemble,
     inputs: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
@@ -41,7 +42,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
 
     Parameters
     ----------
-    model : Model
+    model : Model or Ensemble
     inputs : path, or sequence of paths
         See `medseg.dataset.find_cases`.
     output : path
@@ -94,12 +95,13 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         image, mask = read
         found = model.probabilities(image, mask=mask) if probabilities else None
         inside: Mapping[str, Labels] = {}
-        if masks:
+        if masks and isinstance(model, Model):
             inside = model.masks_of(found) if found else model.masks(image, mask)
-        if found:
+            labels = model.written(inside)
+        elif found:
             labels = model.most_probable(found)
         else:
-            labels = model.written(inside) if inside else model.segment(image, mask=mask)
+            labels = model.segment(image, mask=mask)
         return _Computed(image, cleaned(labels, cleanups, mask), found, inside)
 
     def save(case: Case, computed: _Computed, path: Path) -> None:

@@ -91,3 +91,18 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
         for file in self.files():
             file.unlink(missing_ok=True)
+
+
+def runs_in(path: Path) -> list[Path]:
+    """The run itself, or the runs in a folder of them, as the folds of one configuration.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    """
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} does not exist; expected a run of medseg train")
+    if Run(path).plan.is_file():
+        return [path]
+    return sorted(inside for inside in path.iterdir() if Run(inside).plan.is_file())

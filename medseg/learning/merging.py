@@ -1,0 +1,132 @@
+"""How the members of an ensemble become one: each is added once, and then forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LEAST = float(np.finfo(np.float32).eps)  # no member is so sure that it overrules all others
+_MOST_ROUNDS = 1000
+
+
+class Merging(Protocol):
+    """Takes the members one after the other, and then says what they make together."""
+
+    def add(self, probabilities: NDArray[np.float32], weight: float) -> None:
+        """Take the probabilities (classes, voxels) of a member, which stay as they are."""
+        ...
+
+    def merged(self) -> NDArray[np.float32]:
+        """Probabilities (classes, voxels) of all members together."""
+        ...
+
+
+class _Summed:
+    """Weighted mean of something that is made of each member."""
+
+    def __init__(self, of_member: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
+        self._of_member = of_member
+        self._total: NDArray[np.float32] | None = None
+        self._weight = 0.0
+
+    def add(self, probabilities: NDArray[np.float32], weight: float) -> None:
+        self._weight += weight
+        if self._total is None:
+            self._total = self._of_member(probabilities) * np.float32(weight)
+            return
+        for total, one in zip(self._total, self._of_member(probabilities), strict=True):
+            total += one * np.float32(weight)  # class by class, to hold only one more
+
+    def merged(self) -> NDArray[np.float32]:
+        assert self._total is not None
+        self._total /= np.float32(self._weight)
+        return self._total
+
+
+class _Geometric(_Summed):
+    """Weighted geometric mean, of sum 1."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda some: np.log(np.maximum(some, np.float32(_LEAST))))
+
+    def merged(self) -> NDArray[np.float32]:
+        mean = np.exp(super().merged())
+        mean /= mean.sum(0)
+        return mean
+
+
+class _Staple:
+    """How probable each class is if members err as often as they seem to: STAPLE.
+
+    The members' labels are all that counts. What they said of a voxel together is kept as one
+    number, so memory does not grow with them.
+
+    References
+    ----------
+    S. K. Warfield, K. H. Zou, W. M. Wells, "Simultaneous truth and performance level estimation
+    (STAPLE): an algorithm for the validation of image segmentation", IEEE Trans. Med. Imaging
+    23(7):903-921, 2004, doi:10.1109/TMI.2004.828354
+    """
+
+    def __init__(self) -> None:
+        self._classes = 0
+        self._said = np.zeros((1, 0), np.intp)  # (codes, members) class that each member chose
+        self._code = np.zeros(0, np.int64)  # of each voxel
+
+    def add(self, probabilities: NDArray[np.float32], weight: float) -> None:
+        if weight != 1:
+            raise ValueError("staple finds out how far it trusts each member; give no weights")
+        self._classes = len(probabilities)
+        if self._said.shape[1] == 0:
+            self._code = np.zeros(probabilities.shape[1], np.int64)
+        both = self._code * self._classes + probabilities.argmax(0)
+        codes, self._code = np.unique(both, return_inverse=True)
+        before, chosen = np.divmod(codes, self._classes)
+        self._said = np.column_stack([self._said[before], chosen])
+
+    def merged(self) -> NDArray[np.float32]:
+        counts = np.bincount(self._code, minlength=len(self._said)).astype(np.float64)
+        return _staple(self._said, counts, self._classes).astype(np.float32)[:, self._code]
+
+
+def _staple(said: NDArray[np.intp], counts: NDArray[np.float64], classes: int) -> NDArray:
+    """Probability (classes, patterns) of each class, by expectation and maximisation.
+
+    Parameters
+    ----------
+    said : (patterns, members) array
+        Class that each member chose.
+    counts : (patterns,) array
+        How many voxels have that pattern.
+    classes : int
+    """
+    chosen = np.eye(classes)[said]  # (patterns, members, classes)
+    prior = np.einsum("p,pmc->c", counts, chosen) / (counts.sum() * said.shape[1])
+    believed = chosen.mean(1)  # the members' votes
+    for _ in range(_MOST_ROUNDS):
+        joint = np.einsum("p,pmc,pt->mct", counts, chosen, believed)
+        total = joint.sum(1, keepdims=True)
+        rates = np.divide(joint, total, out=np.zeros_like(joint), where=total > 0)
+        # Of each member: how often it says what it said here, where each class is the true one.
+        found = prior * np.einsum("pmc,mct->pmt", chosen, rates).prod(1)
+        found /= found.sum(1, keepdims=True)
+        change, believed = np.abs(found - believed).max(), found
+        if change < 1e-7:
+            break
+    return believed.T
+
+
+def _votes(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    chosen = probabilities.argmax(0)
+    return (chosen == np.arange(len(probabilities))[:, None]).astype(np.float32)
+
+
+MERGES: dict[str, Callable[[], Merging]] = {
+    "mean": lambda: _Summed(lambda some: some),
+    "geometric": _Geometric,
+    "vote": lambda: _Summed(_votes),
+    "staple": _Staple,
+}
