@@ -492,7 +492,8 @@ def test_one_bad_case_among_three_stops_no_other(run: Run, tmp_path: Path) -> No
     assert code == 3
     assert "b failed: " in err
     assert "2 done; 1 failed (b)" in err
-    assert sorted(path.name for path in out.iterdir()) == ["a.nii.gz", "c.nii.gz"]
+    written = sorted(path.name for path in out.iterdir())
+    assert written == ["a.nii.gz", "c.nii.gz", "failures.csv"]
 
 
 def test_a_folder_without_write_permission_is_named(run: Run, image: Path, tmp_path: Path) -> None:

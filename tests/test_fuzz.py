@@ -174,14 +174,13 @@ def test_checkpoint(run: Path, tmp_path: Path) -> None:
 
 def test_log(run: Path, tmp_path: Path) -> None:
     """A damaged log stops no training without saying so in one line."""
-    from medseg.learning.loop import _begin_log
+    from medseg.learning.logbook import Logbook
 
     content = Run(run).log.read_bytes()
-    endure(content, bytes_changed, tmp_path / "log.jsonl", lambda f: _begin_log(Run(f.parent), AT))
+    endure(content, bytes_changed, tmp_path / "log.jsonl", lambda f: Logbook(Run(f.parent), 3, 3))
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-AT = Checkpoint(step=3, validated=3)
 JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -24,7 +24,7 @@ def test_the_command_trains_and_says_how_to_go_on(
     assert (code, out.count("\n")) == (0, 1)
     assert f"medseg predict {run} IMAGES -o FOLDER" in out
     assert {path.name for path in run.iterdir()} == {
-        *("plan.json", "training.json", "log.jsonl", "curve.png"),
+        *("plan.json", "training.json", "validation.csv", "log.jsonl", "curve.png"),
         *("best.safetensors", "last.safetensors", "checkpoint.safetensors"),
     }
 

@@ -86,7 +86,7 @@ def main(
     chosen = {name: pick(ROWS, name, "row") for name in row or ROWS}
     drawn = draw_case(0, QUICK if quick else SHAPE)[0] if image is None else None
     volume = Volume.of(drawn or medseg.read_image(image), device)
-    console = Console(soft_wrap=True, width=110)
+    console = Console(soft_wrap=True, width=140)
     threads = f"{torch.get_num_threads()} threads"
     console.print(f"volume {volume.values.shape}, {volume.spacing} mm, {volume.device}, {threads}")
     console.print(table(chosen, volume, repeats))

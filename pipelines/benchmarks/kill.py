@@ -21,6 +21,7 @@ from PIL import Image as Picture
 from rich.console import Console
 from rich.table import Table
 
+from medseg.dataset import Dataset
 from medseg.io import read_image
 from medseg.learning.run import Run
 from medseg.learning.weights import load_tensors
@@ -174,6 +175,8 @@ def unreadable(file: Path) -> str:
                 Picture.open(file).load()
             case ".gz":
                 read_image(file)
+            case ".csv":
+                Dataset.read(file)
             case _:
                 return "nothing is known of such a file"
     except (ValueError, OSError) as error:
