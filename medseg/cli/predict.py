@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,6 +30,11 @@ from medseg.cli.options import (
 )
 from medseg.cli.slurm import Slurm, submitted
 
+if TYPE_CHECKING:
+    from medseg.crf import Refined
+    from medseg.learning.ensemble import Ensemble
+    from medseg.learning.model import Model
+
 
 def predict(
     context: typer.Context,
@@ -52,6 +57,10 @@ def predict(
         typer.Option(
             "--masks", help="Also write each region of a model of regions, <case>_<region>.nii.gz."
         ),
+    ] = False,
+    crf: Annotated[
+        bool,
+        typer.Option("--crf", help="Let a dense CRF refine the probabilities of the model."),
     ] = False,
     preview: Preview = False,
     statistics: Statistics = None,
@@ -77,11 +86,18 @@ def predict(
         return
     import medseg
     from medseg.cleanup.saved import load_cleanups
+    from medseg.crf import DenseCRF, Refined
     from medseg.learning.ensemble import loader_of
     from medseg.registry import build
 
-    settings = {"folder": run, "device": device, **assignments(parameters)}
-    model = build(loader_of(run), settings, "loading a trained model")
+    given = assignments(parameters)
+    of_crf = {key[4:]: given.pop(key) for key in [*given] if key.startswith("crf.")}
+    if of_crf and not crf:
+        raise ValueError(f"crf.{next(iter(of_crf))} is of the CRF, which needs --crf")
+    settings = {"folder": run, "device": device, **given}
+    model: Model | Ensemble | Refined = build(loader_of(run), settings, "loading a trained model")
+    if crf:
+        model = Refined(model, build(DenseCRF, {"device": device, **of_crf}, "crf"))
     part = shard_of(shard)
     outcome = medseg.predict(
         model,

@@ -11,6 +11,7 @@ import numpy as np
 from medseg import device as devices
 from medseg.cleanup.cleaning import cleaned
 from medseg.cohort import Existing, Outcome, Stages, over_cases
+from medseg.crf import Refined
 from medseg.dataset import Case, find_cases, place_outputs
 from medseg.dataset.beside import beside, draw_preview, make_room
 from medseg.dataset.measured import StatisticsTable
@@ -24,7 +25,7 @@ _ENDING = "_probabilities.nii.gz"
 
 
 def predict(  # noqa: PLR0913 - the options that all commands on many cases have
-    model: Model | Ensemble,
+    model: Model | Ensemble | Refined,
     inputs: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
@@ -42,7 +43,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
 
     Parameters
     ----------
-    model : Model or Ensemble
+    model : Model, Ensemble or Refined
     inputs : path, or sequence of paths
         See `medseg.dataset.find_cases`.
     output : path
