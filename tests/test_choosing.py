@@ -18,6 +18,7 @@ from medseg.choosing.polishing import helps
 from medseg.cleanup.islands import DropSmall, FillHoles, KeepLargest
 from medseg.cleanup.saved import load_cleanups, save_cleanups
 from medseg.evaluation import Score, Scores
+from medseg.learning.ensemble import Ensemble
 from medseg.learning.run import Run
 from medseg.learning.weights import save_tensors
 
@@ -207,6 +208,19 @@ def test_each_fold_of_the_best_is_left_as_a_model(
         wanted = (tmp_path / "folds" / f"fold_{k}" / "best.safetensors").read_bytes()
         assert (place / "best.safetensors").read_bytes() == wanted
         assert load_cleanups(place, "cpu") == (KeepLargest("all", device="cpu"),)
+
+
+def test_the_folds_of_the_best_are_an_ensemble(tmp_path: Path, dataset: Dataset) -> None:
+    for k in range(2):
+        held_out = Dataset(dataset.cases[k : k + 1])
+        run_that_says(tmp_path / "folds" / f"fold_{k}", held_out, with_specks, seed=k)
+    chosen = tmp_path / "chosen"
+    medseg.choose([str(tmp_path / "folds")], chosen, device="cpu")
+    image, _ = draw_ball(0)
+    members = tuple(Model.load(chosen / f"fold_{k}", "cpu") for k in range(2))
+    found = Ensemble.load(chosen, "cpu").segment(image)
+    assert (found.array == Ensemble(members).segment(image).array).all()
+    assert load_cleanups(chosen, "cpu") == load_cleanups(chosen / "fold_0", "cpu") != ()
 
 
 # Predictions of held-out cases

@@ -16,6 +16,8 @@ from medseg.choosing.polishing import Polished, mean_dice, polish
 from medseg.cleanup.saved import cleanup_to_json, save_cleanups
 from medseg.dataset import Dataset
 from medseg.io import replace_file
+from medseg.learning.ensemble import save_ensemble
+from medseg.learning.plan import Plan
 from medseg.learning.run import Run
 
 _CHOICE = "choice.json"
@@ -112,7 +114,8 @@ def choose(
         See `Configuration.named`; all validated on the same cases.
     folder : path
         For the weights, the clean-ups and what was compared; `medseg predict` takes it like a
-        run. Of several folds, each has a folder in it, `fold_0` and so on, that it takes so.
+        run. Of several folds, each has a folder in it, `fold_0` and so on, that it takes so; the
+        folder itself is their ensemble, unless they know regions.
     data : Dataset, optional
         Where the cases are now, if their files have moved since the training.
     overwrite : bool
@@ -192,6 +195,9 @@ def _write(choice: Choice, folder: Path) -> None:
             for file in (run.plan, run.training, weights_of(run)):
                 shutil.copyfile(file, place / file.name)
             save_cleanups(choice.polished[choice.best].cleanups, place)
+        if len(runs) > 1 and not Plan.load(runs[0].plan).regions:
+            save_ensemble(made, [made / name for name in choice.folders])
+            save_cleanups(choice.polished[choice.best].cleanups, made)
         replace_file(made / _CHOICE, json.dumps(choice.to_json(), indent=2) + "\n")
         if folder.exists():
             shutil.rmtree(folder)
