@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from medseg.filters import FILTERS
     from medseg.io import read_image, read_labels, write
     from medseg.learning import RECIPES
+    from medseg.learning.ensemble import Ensemble
     from medseg.learning.model import Model
     from medseg.learning.plan import Plan
     from medseg.learning.planning import make_plan
@@ -56,6 +57,7 @@ _HOME = {
     "read_labels": "medseg.io",
     "write": "medseg.io",
     "RECIPES": "medseg.learning",
+    "Ensemble": "medseg.learning.ensemble",
     "Model": "medseg.learning.model",
     "Plan": "medseg.learning.plan",
     "make_plan": "medseg.learning.planning",
@@ -107,6 +109,7 @@ __all__ = [
     "Comparison",
     "Configuration",
     "Dataset",
+    "Ensemble",
     "Grid",
     "Image",
     "LabelStatistics",
