@@ -7,12 +7,12 @@ import numpy as np
 import medseg
 
 
-def draw_balls(folder: Path, ndim: int) -> Path:
+def draw_balls(folder: Path, ndim: int, side: int = 160) -> Path:
     """Write a data set of one case of two balls, or in 2D of two discs; return its folder.
 
-    The discs are large, 64 pixels across, as some networks see the image at a stride of 32.
+    The discs are large, 0.4 of a side across, as some networks see the image at a stride of 32.
     """
-    place = np.indices((160, 160, 1) if ndim == 2 else (24, 24, 24))[:ndim]
+    place = np.indices((side, side, 1) if ndim == 2 else (24, 24, 24))[:ndim]
     away = [np.linalg.norm(place / place.max() - middle, axis=0) for middle in (0.28, 0.72)]
     labels = np.select([away[0] < 0.2, away[1] < 0.2], [1, 2])
     image = medseg.Image.from_array(np.random.default_rng(0).normal(labels, 0.2))

@@ -1,7 +1,7 @@
 """Every network on one small task: its parameters, receptive field, time of a step, and Dice.
 
 python pipelines/zoo.py --small              # drawn heads, networks an eighth as wide
-python pipelines/zoo.py --small --overfit    # a drawn case learnt by heart
+python pipelines/zoo.py --small --overfit    # a drawn case by heart; for deconvnet, --side 384
 python pipelines/zoo.py --data DATA          # any data set, networks as wide as published
 """
 
@@ -23,7 +23,12 @@ NARROW = 10_000  # A network of fewer weights has none to spare.
 
 
 def main(
-    data: str = "", names: str = NAMES, steps: int = 200, small: bool = False, overfit: bool = False
+    data: str = "",
+    names: str = NAMES,
+    steps: int = 200,
+    side: int = 160,
+    small: bool = False,
+    overfit: bool = False,
 ) -> None:
     """Train each network, with each number of axes that it takes, and print a row for it."""
     how = medseg.Training(steps=steps, validations=1, **(BY_HEART if overfit else {}))
@@ -32,7 +37,7 @@ def main(
     for name, ndim in kinds:
         with TemporaryDirectory() as place:
             folder, run = Path(place, "cases"), Path(place, "run")
-            source = data or (draw_balls(folder, ndim) if overfit else draw_cohort(folder))
+            source = data or (draw_balls(folder, ndim, side) if overfit else draw_cohort(folder))
             cases = medseg.Dataset.read(source)
             known, new = (cases, cases) if overfit else cases.split()
             # Planned, the patch of networks that crop would have few voxels with logits.
