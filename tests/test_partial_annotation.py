@@ -146,7 +146,7 @@ def test_some_slices_teach_whole_volumes(tmp_path: Path, regions: dict[str, obje
     plan = ball_plan(ignore=UNSEEN, **regions)
     model = train(sparse, plan, ball_training(steps=200, validations=1), tmp_path / "run")
     whole = Dataset.read(write_balls(tmp_path / "whole", 2))
-    assert Validation(whole.cases, plan).dice(model)["mean"] > 0.85
+    assert Validation(whole.cases, plan).dice(model)["mean"] > 0.75
 
 
 def test_what_is_ignored_does_not_validate(tmp_path: Path) -> None:
