@@ -116,12 +116,14 @@ def _staple(said: NDArray[np.intp], counts: NDArray[np.float64], classes: int) -
         change, believed = np.abs(found - believed).max(), found
         if change < 1e-7:
             break
-    return believed.T
+    shares: NDArray[np.float64] = believed.T
+    return shares
 
 
 def _votes(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    chosen = probabilities.argmax(0)
-    return (chosen == np.arange(len(probabilities))[:, None]).astype(np.float32)
+    classes = np.arange(len(probabilities), dtype=np.intp)[:, None]
+    chosen: NDArray[np.bool_] = probabilities.argmax(0) == classes
+    return chosen.astype(np.float32)
 
 
 MERGES: dict[str, Callable[[], Merging]] = {

@@ -26,7 +26,8 @@ def mirrored(
     choices = list(chain.from_iterable(combinations(dims, n) for n in range(len(dims) + 1)))
 
     def mean(tiles: Tensor) -> Tensor:
-        total, at_once = None, max(most // len(tiles), 1)
+        total: Tensor | None = None
+        at_once = max(most // len(tiles), 1)
         for k in range(0, len(choices), at_once):
             some = choices[k : k + at_once]
             logits = network(torch.cat([tiles.flip(flips) for flips in some]))

@@ -112,7 +112,7 @@ def feature_maps(
         How many each level of the decoder has, the one that comes up from below among them.
     """
     sizes = np.array(patch) // np.cumprod(levels.strides, axis=0)
-    voxels = [prod(size) for size in sizes.tolist()]
+    voxels: list[int] = [prod(size) for size in sizes.tolist()]
     layers = [n + decoder for n in encoder[: len(voxels)]]
     layers[-1] -= decoder  # the coarsest level has no decoder
     maps = zip(layers, levels.features, voxels, strict=True)
