@@ -121,9 +121,9 @@ def test_a_data_set_with_problems_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_balls(tmp_path / "data", 5)
-    (folder / "labels" / "ball_1.nii.gz").unlink()
-    image, _ = draw_ball(3)
-    write(Labels(image.array[0] > 1e9, image.grid), folder / "labels" / "ball_3.nii.gz")
+    for case in (1, 3):
+        image, _ = draw_ball(case)
+        write(Labels(image.array[0] > 1e9, image.grid), folder / "labels" / f"ball_{case}.nii.gz")
     line = complaint(capsys, "train", folder, tmp_path / "run")
     assert "2 problems in the data set" in line
     assert not (tmp_path / "run").exists()
