@@ -44,8 +44,8 @@ class RandomWalker(Interactive):
     contrast : float
         How strongly edges hold the walker back.
     tolerance : float
-        How far from the exact probabilities to stop, about; one voxel in 10 000, which hangs
-        on little, may be farther.
+        The solver ends once its next correction is smaller at all but one voxel in 10 000.
+        Clusters that hang on weak ties may then still be farther from their probabilities.
     device : str
         auto, cpu, cuda or cuda:N.
 
