@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from medseg.classical.demands import some_seeds
 from medseg.distance import distance_to
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Gives the labels of a state; a state that nobody looks at costs nothing.
 Look = Callable[[], "Tensor"]
+State = TypeVar("State")
 
 # How many steps apart two states are that are compared to see whether the contour still moves.
 # Even, because some models take two kinds of steps in turn.
@@ -110,9 +111,14 @@ class Deforming(ABC):
 
 def last_of(states: Iterator[Look]) -> Tensor:
     """Labels of the last state."""
-    for look in states:
-        last = look
-    return last()
+    return final(states)()
+
+
+def final(states: Iterator[State]) -> State:
+    """Last of the states, of which there is at least one."""
+    for state in states:
+        last = state
+    return last
 
 
 def moved(changed: float, faces: list[int], spacing: tuple[float, ...]) -> float:

@@ -13,7 +13,7 @@ from scipy.fft import dct, dst, idct, idst
 
 from medseg.classical.attraction import Attraction, Reach
 from medseg.classical.curves import lengths_along, places_on
-from medseg.classical.deforming import STRIDE, Deforming, Look
+from medseg.classical.deforming import STRIDE, Deforming, Look, final
 from medseg.classical.demands import some_seeds
 from medseg.classical.matter import Matter, Points
 from medseg.classical.pulling import Place, in_world
@@ -107,9 +107,7 @@ class OpenSnake(Deforming):
     def _last(
         self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
     ) -> Lines:
-        for state in self._lines(image, spacing, seeds, mask):
-            last = state
-        return last
+        return final(self._lines(image, spacing, seeds, mask))
 
     def _lines(
         self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from medseg.classical.attraction import Attraction, Reach
 from medseg.classical.compiled_curves import CompiledCurves
 from medseg.classical.curves import Curves
-from medseg.classical.deforming import STRIDE, Deforming, Look, Start
+from medseg.classical.deforming import STRIDE, Deforming, Look, Start, final
 from medseg.classical.edges import edge_map
 from medseg.classical.matter import Matter
 from medseg.classical.membranes import MakeCurves, Membrane, around
@@ -127,9 +127,7 @@ class Snake(Deforming):
     def _last(
         self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
     ) -> Shapes:
-        for state in self._shapes(image, spacing, seeds, mask):
-            last = state
-        return last
+        return final(self._shapes(image, spacing, seeds, mask))
 
     def _shapes(
         self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
