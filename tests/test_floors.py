@@ -17,6 +17,7 @@ FLOORS = [  # from the ground up; parts of one floor do not see each other
         "cohort",
         "pictures",
         "charts",
+        "page",
         "phantom",
         "filters",
         "cleanup",

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from medseg.charts import heat_chart
 from medseg.evaluation import Scores
+from medseg.page import paragraph, section, table
 from medseg.report.numbers import names_of
-from medseg.report.page import paragraph, section, table
 from medseg.volume import BACKGROUND
 
 _MOST = 40

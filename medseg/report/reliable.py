@@ -8,8 +8,8 @@ from medseg.charts import Curve, curve_chart
 from medseg.evaluation.reliability import BAND_MM
 from medseg.metrics import CALIBRATION
 from medseg.metrics.calibration import Reliability
+from medseg.page import paragraph, section, table
 from medseg.report.numbers import written
-from medseg.report.page import paragraph, section, table
 
 _AT_ONCE = 7  # curves in one chart, as there are colours
 

@@ -15,9 +15,9 @@ from medseg.evaluation import Rules, Score, Scores
 from medseg.evaluation.scoring import fitted
 from medseg.io import PathLike, read_labels
 from medseg.metrics import find_metric
+from medseg.page import paragraph, picture, section, table
 from medseg.pictures import draw_overlay
 from medseg.report.numbers import names_of, written
-from medseg.report.page import paragraph, picture, section, table
 from medseg.volume import Image, Labels
 
 _LISTED, _DRAWN = 10, 5

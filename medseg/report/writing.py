@@ -12,9 +12,9 @@ from medseg.charts import Row, box_chart
 from medseg.evaluation import Bootstrap, Rules, Score, Scores, Summary
 from medseg.io import PathLike, replace_file
 from medseg.metrics import describe_metric, find_metric
+from medseg.page import page, paragraph, section, table
 from medseg.report.confusion import confusion
 from medseg.report.numbers import names_of, told, with_unit, written
-from medseg.report.page import page, paragraph, section, table
 from medseg.report.worst import worst_cases
 
 if TYPE_CHECKING:
