@@ -36,6 +36,16 @@ def test_torchrun_says_who_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Processes.of_environment() == Processes(5, 8, 1, 4)
 
 
+def test_processes_that_are_together_do_not_meet_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    for name in ("init_process_group", "destroy_process_group"):
+        monkeypatch.delattr(torch.distributed, name)
+    with Processes(1, 2).together("cpu"):
+        pass
+
+
 def test_two_of_eight_patches_in_two_parts_go_to_each_of_two_processes_twice() -> None:
     shares = [Processes(rank, 2).share(8, parts=2) for rank in (0, 1)]
     assert shares == [(0, 1, 4, 5), (2, 3, 6, 7)]
@@ -87,10 +97,16 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import torch
 from test_distributed import settings, supervised_plan
+from dataclasses import replace
 from medseg import Dataset, train
+from medseg.learning.distributed import Processes
 torch.set_num_threads(1)
-data = Dataset.read(sys.argv[2])
-train(data, supervised_plan(), settings(3), sys.argv[3], validation=data)
+data, plan, processes = Dataset.read(sys.argv[2]), supervised_plan(), Processes.of_environment()
+if not processes.leads:  # as if there had been less memory here
+    plan = replace(plan, patch=(8, 8, 8))
+with processes.together("cpu"):
+    train(data, plan, settings(3), sys.argv[3], validation=data)
+    assert processes.highest(processes.rank) == [1], "they have parted too early"
 """
 
 

@@ -128,37 +128,37 @@ def train(
     training = followed.trained_with({**options, **settings})
     place = Run(run)
     processes = Processes.of_environment()
-    if overwrite:
-        with processes.together(processes.place(device)):
+    with processes.together(processes.place(device)):
+        if overwrite:
             if processes.leads:
                 place.clear()
             processes.wait()
-    dataset = learnable(data, region, ignore)
-    fitting, validating = sides(dataset, fold)
-    given = two_d or network is not None or bool(of_plan) or preset != MEDSEG
-    given = given or bool(region) or ignore is not None
-    if plan is None and place.plan.is_file() and not given:
-        plan = place.plan
-    if plan is not None:
-        if given and plan != place.plan:
-            raise ValueError(
-                "--plan says all about the network; leave out --network, --preset, --2d, "
-                "--region, --ignore and --set plan.* or network.*"
+        dataset = learnable(data, region, ignore)
+        fitting, validating = sides(dataset, fold)
+        given = two_d or network is not None or bool(of_plan) or preset != MEDSEG
+        given = given or bool(region) or ignore is not None
+        if plan is None and place.plan.is_file() and not given:
+            plan = place.plan
+        if plan is not None:
+            if given and plan != place.plan:
+                raise ValueError(
+                    "--plan says all about the network; leave out --network, --preset, --2d, "
+                    "--region, --ignore and --set plan.* or network.*"
+                )
+            chosen: Plan = medseg.Plan.load(plan)
+            replace(dataset, ignore=chosen.ignore).check(allow_empty=allow_empty)
+        else:
+            ndim = 2 if two_d else None
+            validating.check(allow_empty=allow_empty)
+            chosen = medseg.make_plan(
+                fitting,
+                network or (followed.network if recipe else ""),
+                ndim=ndim,
+                settings={**followed.plan, **of_plan},
+                allow_empty=allow_empty,
+                preset=preset,
             )
-        chosen: Plan = medseg.Plan.load(plan)
-        replace(dataset, ignore=chosen.ignore).check(allow_empty=allow_empty)
-    else:
-        ndim = 2 if two_d else None
-        validating.check(allow_empty=allow_empty)
-        chosen = medseg.make_plan(
-            fitting,
-            network or (followed.network if recipe else ""),
-            ndim=ndim,
-            settings={**followed.plan, **of_plan},
-            allow_empty=allow_empty,
-            preset=preset,
-        )
-    medseg.train(fitting, chosen, training, run, validation=validating, after_validation=_draw)
+        medseg.train(fitting, chosen, training, run, validation=validating, after_validation=_draw)
     if processes.leads:
         typer.echo(f"The model is in {run}; use it with: medseg predict {run} IMAGES -o FOLDER")
 

@@ -67,8 +67,12 @@ class Processes:
 
     @contextmanager
     def together(self, device: str) -> Iterator[None]:
-        """Let the processes hear each other; only the first one logs."""
-        if self.count == 1:
+        """Let the processes hear each other; only the first one logs.
+
+        Within another `together` it changes nothing: processes that part and meet again look each
+        other up where torchrun's store says that they were, and where nobody may listen any more.
+        """
+        if self.count == 1 or distributed.is_initialized():
             yield
             return
         place = devices.resolve(device)
@@ -97,6 +101,17 @@ class Processes:
         numbers = torch.tensor(values, dtype=torch.float64)
         distributed.all_reduce(numbers, distributed.ReduceOp.MAX)
         return numbers.tolist()
+
+    def agreed(self, text: str) -> str:
+        """Text of the process that leads."""
+        if self.count == 1:
+            return text
+        content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+        length = torch.tensor(len(content))
+        distributed.broadcast(length, 0)
+        shared = content if self.leads else torch.empty(int(length), dtype=torch.uint8)
+        distributed.broadcast(shared, 0)
+        return shared.numpy().tobytes().decode()
 
     def wait(self) -> None:
         """Return when all processes have come here."""

@@ -84,6 +84,7 @@ def train(
     _require_compiler(training)
     devices.keep_freed_memory()
     with processes.together(place):
+        plan = _of_leader(plan, processes)
         if processes.leads:
             _require_free(run, plan, training)
         processes.wait()
@@ -94,6 +95,13 @@ def train(
             with memory_errors():
                 run_to_end(session, training, after_validation)
         return Model.load(run.folder, place)
+
+
+def _of_leader(plan: Plan, processes: Processes) -> Plan:
+    """Plan of the first process: from memory that is free, others may have planned other patches."""
+    if processes.count == 1:
+        return plan
+    return Plan.from_json(strict_json.parse(processes.agreed(json.dumps(plan.to_json()))))
 
 
 def _begun(
