@@ -30,9 +30,14 @@ class Case:
         Where to look: 0 is outside.
     weight_file : Path, optional
         How often each voxel becomes the centre of a patch, for the sampler "weighted".
+    earlier_file : Path, optional
+        Labels that another network has found, which the second one of a cascade also sees.
     patient : str
         Cases of one patient never stand on both sides of a split. By default, each case is
         a patient of its own.
+    annotated : tuple of int
+        Labels that were looked for in the case; empty, all were. Where none of them is, may be
+        any other.
     series : str
         UID or number of the DICOM series, where a channel is a folder of several.
     """
@@ -44,6 +49,8 @@ class Case:
     weight_file: Path | None = None
     patient: str = ""
     series: str = ""
+    earlier_file: Path | None = None
+    annotated: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name or self.name in (".", "..") or set(self.name) & _NO_NAME:
@@ -73,7 +80,11 @@ class Case:
         """Read the sampling weights, if there are any."""
         return None if self.weight_file is None else io.read_image(self.weight_file, channels=1)
 
+    def earlier(self) -> Labels | None:
+        """Read what another network has found, if it is there."""
+        return None if self.earlier_file is None else io.read_labels(self.earlier_file)
+
     def files(self) -> tuple[Path, ...]:
         """All files of the case."""
-        others = (self.reference, self.mask_file, self.weight_file)
+        others = (self.reference, self.mask_file, self.weight_file, self.earlier_file)
         return (*self.channels, *(path for path in others if path is not None))

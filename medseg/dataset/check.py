@@ -95,7 +95,14 @@ def _label_problems(
         found.append(
             f"{case.name}: {case.reference} has labels {values}, the data set names {list(known)}"
         )
-    elif not known and (negative := [value for value in values if value < BACKGROUND]):
+    if case.annotated and (odd := sorted(set(values) - set(case.annotated))):
+        found.append(
+            f"{case.name}: {case.reference} has labels {odd}, and only {list(case.annotated)} "
+            "were looked for"
+        )
+    if known and (odd := sorted(set(case.annotated) - set(known))):
+        found.append(f"{case.name}: {odd} were looked for, the data set names {list(known)}")
+    if not known and (negative := [value for value in values if value < BACKGROUND]):
         found.append(
             f"{case.name}: {case.reference} has labels {negative} below 0; name them in a "
             "dataset.json, or say which one is to be ignored"

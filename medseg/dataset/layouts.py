@@ -15,6 +15,7 @@ from medseg.io import stem_of, suffix_of
 from medseg.pictures import PREVIEW
 
 _LABEL_WORDS = ("label", "labels", "seg", "segmentation", "reference", "gt")
+_COLUMNS = ("case", "label", "mask", "weight", "patient", "earlier", "annotated")
 _MASK_WORDS = ("mask", "brainmask", "brain_mask", "roi")
 
 
@@ -171,11 +172,10 @@ def _is_csv(path: Path) -> bool:
 def _read_csv(path: Path) -> Found:
     columns, rows = _table(path)
     images = [column for column in columns if column and column.startswith("image:")]
-    known = {"case", "label", "mask", "weight", "patient", *images}
-    if not images or "case" not in columns or not known.issuperset(columns):
+    if not images or "case" not in columns or not {*_COLUMNS, *images}.issuperset(columns):
         raise ValueError(
-            f"{path} needs the header case,image:NAME,...,label,mask,weight,patient "
-            f"(the last four may be missing), got {','.join(map(str, columns))}"
+            f"{path} needs the header case,image:NAME,...,{','.join(_COLUMNS[1:])} "
+            f"(the last {len(_COLUMNS) - 1} may be missing), got {','.join(map(str, columns))}"
         )
 
     def file_in(row: Mapping[str, str], column: str) -> Path | None:
@@ -189,10 +189,19 @@ def _read_csv(path: Path) -> Found:
             file_in(row, "mask"),
             file_in(row, "weight"),
             row.get("patient") or "",
+            earlier_file=file_in(row, "earlier"),
+            annotated=_numbers(row.get("annotated") or "", path),
         )
         for row in rows
     )
     return Found(cases, tuple(column.removeprefix("image:") for column in images))
+
+
+def _numbers(text: str, path: Path) -> tuple[int, ...]:
+    parts = text.split()
+    if not all(part.removeprefix("-").isdecimal() for part in parts):
+        raise ValueError(f"{path}: annotated are labels with spaces between, got {text!r}")
+    return tuple(map(int, parts))
 
 
 def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:

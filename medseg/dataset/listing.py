@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
 from medseg.dataset.case import Case
+
+# Columns that are there only if a case has something in them.
+_SELDOM: Mapping[str, Callable[[Case], str]] = {
+    "earlier": lambda case: _text(case.earlier_file),
+    "annotated": lambda case: " ".join(map(str, case.annotated)),
+}
 
 
 def csv_of(cases: Sequence[Case], channels: Sequence[str] = ()) -> str:
@@ -37,10 +43,13 @@ def csv_of(cases: Sequence[Case], channels: Sequence[str] = ()) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     images = [f"image:{name}" for name in names]
-    writer.writerow(["case", *images, "label", "mask", "weight", "patient"])
+    more = [(column, cell) for column, cell in _SELDOM.items() if any(map(cell, cases))]
+    seldom = [column for column, _ in more]
+    writer.writerow(["case", *images, "label", "mask", "weight", "patient", *seldom])
     for case in cases:
         files = (*case.channels, case.reference, case.mask_file, case.weight_file)
-        writer.writerow([case.name, *map(_text, files), case.patient])
+        rest = [cell(case) for _, cell in more]
+        writer.writerow([case.name, *map(_text, files), case.patient, *rest])
     return text.getvalue()
 
 
