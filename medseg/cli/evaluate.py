@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 import medseg
-from medseg.cli.options import Overwrite, Quiet, Threads, regions_of
-from medseg.cohort import Outcome
+from medseg.cli.options import (
+    Overwrite,
+    Quiet,
+    Shard,
+    SkipExisting,
+    Threads,
+    existing,
+    regions_of,
+    shard_of,
+)
+from medseg.cohort import Existing, Outcome, of_shard
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -109,19 +118,31 @@ def evaluate(
             "--verify", metavar="medpy", help="Compute it again with MedPy; say how far that is."
         ),
     ] = None,
+    shard: Shard = None,
+    skip_existing: SkipExisting = False,
     overwrite: Overwrite = False,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Compare predictions with references, label by label."""
-    from medseg.evaluation import Rules
+    """Compare predictions with references, label by label.
+
+    A shard writes scores_I_of_N.csv and summary_I_of_N.json. With --skip-existing, cases that
+    FOLDER has scores of, in whichever shard, are not scored again, and all of them together are
+    written: so the shards become one.
+    """
+    from medseg.evaluation import Rules, scored_before
     from medseg.evaluation.matching import ruled
 
     if verify not in (None, "medpy"):
         raise ValueError(f"only medpy verifies, got {verify!r}")
+    part = shard_of(shard)
     if output is None and (images or probabilities):
         raise ValueError("--images and --probabilities are for the report; name its folder with -o")
-    _require_new(output, overwrite)
+    if output is None and (part or skip_existing):
+        raise ValueError("--shard and --skip-existing are for files; name their folder with -o")
+    if part and (images or probabilities):
+        raise ValueError("a shard has no report; leave --images and --probabilities to all of them")
+    _require_new(output, existing(skip_existing, overwrite), part)
     rules = Rules(
         tolerance,
         ignore,
@@ -136,10 +157,14 @@ def evaluate(
         metric or medseg.DEFAULT_METRICS,
         regions_of(region) or None,
         rules=rules,
+        shard=part,
+        before=scored_before(output, rules) if output is not None and skip_existing else None,
     )
     _show(scores)
     if output is not None:
-        _save(scores, output, images, probabilities, rules)
+        _save(scores, output, part)
+        if scores.rows and part is None:
+            _report(scores, output, images, probabilities, rules)
     if verify:
         _verify(scores, rules)
     if scores.failures:
@@ -148,23 +173,26 @@ def evaluate(
         raise typer.Exit(3)
 
 
-def _require_new(output: Path | None, overwrite: bool) -> None:
-    if output is None or overwrite:
+def _require_new(output: Path | None, allowed: Existing, shard: tuple[int, int] | None) -> None:
+    if output is None or allowed != "refuse":
         return
-    if there := [
-        str(output / name) for name in (*_FILES, _CALIBRATION) if (output / name).exists()
-    ]:
-        raise FileExistsError(f"{' and '.join(there)} exist already; --overwrite replaces them")
+    places = [of_shard(output / name, shard) for name in (*_FILES, _CALIBRATION)]
+    if there := [str(place) for place in places if place.exists()]:
+        raise FileExistsError(
+            f"{' and '.join(there)} exist already; --overwrite replaces them, --skip-existing "
+            "goes on"
+        )
 
 
-def _save(
+def _save(scores: Scores, output: Path, shard: tuple[int, int] | None) -> None:
+    for name in ("scores.csv", "summary.json"):
+        scores.save(of_shard(output / name, shard))
+    Outcome(failed=scores.failures).save_failures(output, shard)
+
+
+def _report(
     scores: Scores, output: Path, images: Path | None, probabilities: Path | None, rules: Rules
 ) -> None:
-    scores.save(output / "scores.csv")
-    scores.save(output / "summary.json")
-    Outcome(failed=scores.failures).save_failures(output)
-    if not scores.rows:
-        return
     from medseg.evaluation.reliability import reliability_of, save_reliability
     from medseg.report import write_report
 

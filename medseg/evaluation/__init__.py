@@ -2,6 +2,7 @@
 
 from medseg.evaluation.cases import evaluate_cases
 from medseg.evaluation.records import Counts, Record
+from medseg.evaluation.resuming import scored_before
 from medseg.evaluation.rules import Rules
 from medseg.evaluation.scores import Score, Scores
 from medseg.evaluation.scoring import DEFAULT_METRICS, evaluate
@@ -18,4 +19,5 @@ __all__ = [
     "Summary",
     "evaluate",
     "evaluate_cases",
+    "scored_before",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from medseg.volume import Labels
 _PLAIN = Rules()
 
 
-def evaluate_cases(
+def evaluate_cases(  # noqa: PLR0913 - each is a rule that the caller chooses
     predictions: PathLike,
     references: PathLike,
     metrics: Iterable[str] = DEFAULT_METRICS,
@@ -33,6 +33,8 @@ def evaluate_cases(
     *,
     names: Mapping[int, str] | None = None,
     rules: Rules = _PLAIN,
+    shard: tuple[int, int] | None = None,
+    before: Scores | None = None,
 ) -> Scores:
     """Score each prediction against the reference of the same name, several at a time.
 
@@ -50,6 +52,11 @@ def evaluate_cases(
         the rules name another.
     names : mapping of int to str, optional
         What the labels stand for; those named are scored even where no case has them.
+    shard : (int, int), optional
+        (i, n) takes every n-th case, beginning with i.
+    before : Scores, optional
+        Cases that need not be scored again, as `scored_before` finds them; they are among the
+        result.
 
     Returns
     -------
@@ -62,7 +69,8 @@ def evaluate_cases(
         If the prediction of any reference is missing and the rules refuse that; all of them
         are named.
     ValueError
-        If there is nothing to score, no such metric, or of two files, what `evaluate` refuses.
+        If there is nothing to score, no such metric, or of two files, what `evaluate` refuses;
+        if what was scored before was scored otherwise.
     """
     chosen = tuple(find_metric(name, rules.tolerance_mm) for name in metrics)
     predicted, known = Path(predictions), Path(references)
@@ -70,9 +78,12 @@ def evaluate_cases(
     if predicted.is_file() and known.is_file() and not _are_data_sets(predicted, known):
         study = _Study(chosen, fixed, names or {}, rules)
         return study.score(stem_of(known), Match(predicted, known))
-    found, rules = matches(predicted, known, rules.missing), ruled(known, rules)
+    found, rules = matches(predicted, known, rules.missing, shard), ruled(known, rules)
     study = _Study(chosen, fixed or found.regions, names or found.names, rules)
-    return study.completed(_in_threads(study.score, found.files))
+    done = study.among(before or Scores(), found.files)
+    new = {case: match for case, match in found.files.items() if case not in done.records}
+    in_order = {case: place for place, case in enumerate(found.files)}
+    return study.completed(done + _in_threads(study.score, new), in_order)
 
 
 def _are_data_sets(*paths: Path) -> bool:
@@ -87,7 +98,7 @@ def _in_threads(score: Callable[[str, Match], Scores], matched: Mapping[str, Mat
             return Scores(failures={case: in_one_line(error)})
 
     done: list[Scores] = []
-    workers = min(computing_threads(), len(matched))
+    workers = max(min(computing_threads(), len(matched)), 1)
     with ThreadPoolExecutor(workers) as pool, progress("evaluate") as bar:
         for case, scores in zip(matched, pool.map(attempt, matched), strict=True):
             done.append(scores)
@@ -118,22 +129,54 @@ class _Study:
         else:
             predicted = read_labels(match.prediction)
         compared = Compared.of(predicted, reference, self.regions, rules)
-        counts = {
-            label: Counts.of(self._members(label), pair) for label, pair in compared.pairs.items()
-        }
         voxels = next((pair.total for pair in compared.pairs.values()), reference.array.size)
         confusion = confused(compared.predicted, compared.reference)
-        record = Record(match.prediction, match.reference, voxels, counts, confusion)
-        return Scores(tuple(compared.rows(case, self.metrics)), records={case: record})
+        record = Record(match.prediction, match.reference, voxels, {}, confusion, match.annotated)
+        counts = {
+            label: Counts.of(members, pair)
+            for label, pair in compared.pairs.items()
+            if record.judges(members := self._members(label))
+        }
+        rows = (row for row in compared.rows(case, self.metrics) if row.label in counts)
+        return Scores(tuple(rows), records={case: replace(record, counts=counts)})
 
-    def completed(self, scores: Scores) -> Scores:
-        """The same with a row of each label in each case, as some case has it."""
+    def among(self, before: Scores, cases: Collection[str]) -> Scores:
+        """Of what was scored before, the rows and records of some cases.
+
+        Raises
+        ------
+        ValueError
+            If they have other metrics or regions.
+        """
+        wanted = tuple(dict.fromkeys(metric.name for metric in self.metrics))
+        if before.rows and set(before.metrics) != set(wanted):
+            raise ValueError(
+                f"the cases that are scored have {', '.join(before.metrics)}, asked for "
+                f"{', '.join(wanted)}; score all again with --overwrite"
+            )
+        records = {case: record for case, record in before.records.items() if case in cases}
+        for case, record in records.items():
+            regions = {k: c.labels for k, c in record.counts.items() if isinstance(k, str)}
+            judged = {k: members for k, members in self.regions.items() if record.judges(members)}
+            if regions != judged:
+                raise ValueError(
+                    f"{case} is scored with the regions {regions}, asked for {judged}; score all "
+                    "again with --overwrite"
+                )
+        return Scores(tuple(row for row in before if row.case in records), records=records)
+
+    def completed(self, scores: Scores, order: Mapping[str, int]) -> Scores:
+        """The same with a row of each label in each case, as some case has it; in that order."""
         names = {row.label: row.name for row in scores.rows}
         # Where neither side has anything, no metric minds how large the image is.
         nothing = Pair.from_masks(np.zeros((1, 1, 1)), np.zeros((1, 1, 1)))
         rows, records = list(scores.rows), dict(scores.records)
         for case, record in scores.records.items():
-            absent = [label for label in scores.labels if label not in record.counts]
+            absent = [
+                label
+                for label in scores.labels
+                if label not in record.counts and record.judges(self._members(label))
+            ]
             rows += [
                 Score(case, label, names[label], m.name, m.compute(nothing), nothing.status)
                 for label in absent
@@ -141,13 +184,12 @@ class _Study:
             ]
             more = {label: Counts(self._members(label), 0, 0, 0, record.voxels) for label in absent}
             all_counts = {**record.counts, **more}
-            in_order = {label: all_counts[label] for label in scores.labels}
+            in_order = {label: all_counts[label] for label in scores.labels if label in all_counts}
             records[case] = replace(record, counts=in_order)
-        cases, labels = (
-            {name: place for place, name in enumerate(names)} for names in (records, scores.labels)
-        )
-        rows.sort(key=lambda row: (cases[row.case], labels[row.label]))
-        return Scores(tuple(rows), scores.failures, records)
+        labels = {label: place for place, label in enumerate(scores.labels)}
+        rows.sort(key=lambda row: (order[row.case], labels[row.label]))
+        records = {case: records[case] for case in sorted(records, key=order.__getitem__)}
+        return Scores(tuple(rows), scores.failures, records, self.rules)
 
     def _members(self, label: int | str) -> tuple[int, ...]:
         return (label,) if isinstance(label, int) else self.regions[label]

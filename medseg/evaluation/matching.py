@@ -17,10 +17,20 @@ log = logging.getLogger("medseg")
 
 @dataclass(frozen=True)
 class Match:
-    """Files of one case; None is a prediction that is missing and taken for empty."""
+    """Files of one case.
+
+    Parameters
+    ----------
+    prediction : Path or None
+        None is one that is missing and taken for empty.
+    reference : Path
+    annotated : tuple of int
+        Labels that were looked for in the reference; empty, all were.
+    """
 
     prediction: Path | None
     reference: Path
+    annotated: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,10 +49,18 @@ class _LabelMaps:
     files: Mapping[str, Path]
     names: Mapping[int, str] = field(default_factory=dict)
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    annotated: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def matches(predictions: Path, references: Path, missing: Missing = "refuse") -> Matches:
+def matches(
+    predictions: Path,
+    references: Path,
+    missing: Missing = "refuse",
+    shard: tuple[int, int] | None = None,
+) -> Matches:
     """Files of the same name in two folders or data sets.
+
+    Of a shard (i, n), every n-th case from the i-th on.
 
     Raises
     ------
@@ -54,9 +72,11 @@ def matches(predictions: Path, references: Path, missing: Missing = "refuse") ->
     known, found = _label_maps(references), _label_maps(predictions)
     if not known.files:
         raise ValueError(f"{references} holds no label map that medseg reads")
-    absent = [case for case in known.files if case not in found.files]
-    said = f"{predictions} has no prediction for {len(absent)} of {len(known.files)} references"
-    if absent and (missing == "refuse" or len(absent) == len(known.files)):
+    first, step = shard or (0, 1)
+    mine = dict(list(known.files.items())[first::step])
+    absent = [case for case in mine if case not in found.files]
+    said = f"{predictions} has no prediction for {len(absent)} of {len(mine)} references"
+    if absent and (missing == "refuse" or len(absent) == len(mine)):
         raise FileNotFoundError(
             f"{said}: {', '.join(absent)}; predict them, leave their references out, or score "
             "some that are missing as worst (--missing worst)"
@@ -70,7 +90,10 @@ def matches(predictions: Path, references: Path, missing: Missing = "refuse") ->
     if extra := sorted(found.files.keys() - known.files.keys() - beside):
         log.warning("not scored, as they have no reference: %s", ", ".join(extra))
     return Matches(
-        {case: Match(found.files.get(case), file) for case, file in known.files.items()},
+        {
+            case: Match(found.files.get(case), file, known.annotated.get(case, ()))
+            for case, file in mine.items()
+        },
         known.names or found.names,
         regions,
     )
@@ -89,7 +112,8 @@ def _label_maps(path: Path) -> _LabelMaps:
     if Dataset.recognises(path):
         dataset = Dataset.read(path)
         files = {case.name: case.reference for case in dataset.cases if case.reference is not None}
-        return _LabelMaps(files, dataset.names, dataset.regions)
+        annotated = {case.name: case.annotated for case in dataset.cases}
+        return _LabelMaps(files, dataset.names, dataset.regions, annotated)
     if not path.is_dir():
         raise ValueError(f"expected two folders or two files, got one of each; {path} is a file")
     return _LabelMaps(by_stem(volumes_in(path)))

@@ -51,6 +51,8 @@ class Record:
         By label, or by name of a region.
     confused : mapping of (int, int) to int
         Voxels by annotated and predicted label, where the two differ; 0 is background.
+    annotated : tuple of int
+        Labels that were looked for; empty, all were. Nothing is said of the others.
     """
 
     prediction: Path | None
@@ -58,6 +60,11 @@ class Record:
     voxels: int
     counts: Mapping[int | str, Counts] = field(default_factory=dict)
     confused: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    annotated: tuple[int, ...] = ()
+
+    def judges(self, members: tuple[int, ...]) -> bool:
+        """Whether it is known where a structure of some labels is."""
+        return not self.annotated or set(members) <= set(self.annotated)
 
 
 def confused(predicted: Labels, reference: Labels) -> dict[tuple[int, int], int]:

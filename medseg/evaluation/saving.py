@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
-from medseg.evaluation.records import Counts
+from medseg.evaluation.records import Counts, Record
 from medseg.evaluation.summary import Bootstrap
 from medseg.metrics import Status, describe_metric, find_metric
 
 if TYPE_CHECKING:
+    from medseg.evaluation.rules import Rules
     from medseg.evaluation.scores import Scores
 
 _COLUMNS = ["case", "label", "name", "status"]
@@ -108,6 +109,7 @@ def json_of(scores: Scores, bootstrap: Bootstrap = Bootstrap()) -> str:  # noqa:
         "failures": dict(scores.failures),
         "versions": _versions(),
         **(_as_nnunet(scores) if scores.records else {}),
+        **(_for_later(scores, scores.rules) if scores.rules else {}),
     }
     return json.dumps(_finite(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
@@ -129,6 +131,27 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def _for_later(scores: Scores, rules: Rules) -> dict[str, Any]:
+    """What `scored_before` reads, to go on."""
+    return {"rules": asdict(rules), "records": _records(scores.records)}
+
+
+def _records(records: Mapping[str, Record]) -> dict[str, Any]:
+    return {
+        case: {
+            "prediction": None if record.prediction is None else str(record.prediction),
+            "reference": str(record.reference),
+            "voxels": record.voxels,
+            "counts": [
+                [label, *asdict(counts).values()] for label, counts in record.counts.items()
+            ],
+            "confused": [[*pair, voxels] for pair, voxels in record.confused.items()],
+            "annotated": record.annotated,
+        }
+        for case, record in records.items()
+    }
 
 
 def _as_nnunet(scores: Scores) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from medseg.metrics import Status
 
 if TYPE_CHECKING:
     from medseg.evaluation.records import Record
+    from medseg.evaluation.rules import Rules
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,14 @@ class Scores:
         Cases that could not be scored, and why.
     records : mapping of str to Record
         What `evaluate_cases` knows of each case beside its scores: its files, its voxels.
+    rules : Rules, optional
+        By which it scored them.
     """
 
     rows: tuple[Score, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
     records: Mapping[str, Record] = field(default_factory=dict)
+    rules: Rules | None = None
 
     def __iter__(self) -> Iterator[Score]:
         return iter(self.rows)
@@ -72,6 +76,7 @@ class Scores:
             self.rows + other.rows,
             {**self.failures, **other.failures},
             {**self.records, **other.records},
+            self.rules or other.rules,
         )
 
     @property
@@ -129,7 +134,8 @@ class Scores:
         The CSV has a line for each label of each case and a column for each metric: `inf` is
         infinite, `nan` not defined, and an empty cell was not asked for. The JSON has null
         for whatever is not finite; its keys `metric_per_case`, `mean` and `foreground_mean`
-        are those of nnU-Net and stand there if `records` tell the counts.
+        are those of nnU-Net and stand there if `records` tell the counts; what is known of
+        each case stands under `records`, for an evaluation that goes on.
         """
         file = Path(path)
         suffix = file.suffix.lower()
