@@ -265,6 +265,32 @@ def test_an_imported_network_gives_the_same_numbers(
     assert model.segment(image).names == {1: "front", 2: "back"}
 
 
+def test_imported_regions_are_written_as_nnunet_writes_them(tmp_path: Path) -> None:
+    network, image = foreign(), some_image()
+    regions = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "rim": 3}
+    usual = np.median(by_hand(network, image, [0, 1, 2], [()]), axis=(1, 2, 3))
+    network.decoder.seg_layers[-1].bias.data -= torch.from_numpy(usual)
+    dataset = {**DATASET, "labels": regions, "regions_class_order": [1, 3, 2]}
+    saved(tmp_path / "results", network, dataset=dataset, inference_allowed_mirroring_axes=None)
+    (run,) = import_nnunet(tmp_path / "results", tmp_path / "run")
+    model = Model.load(run, "cpu", precision="float32")
+    logits = by_hand(network, image, [0, 1, 2], [()])
+    expected = np.zeros(logits.shape[1:], int)
+    for inside, label in zip(logits > 0, (1, 3, 2), strict=True):
+        expected[inside] = label
+    assert {1, 2, 3} <= set(expected.ravel().tolist())
+    np.testing.assert_array_equal(model.segment(image).array, expected)
+    assert model.plan.regions == {"whole": (1, 2, 3), "core": (2, 3), "rim": (3,)}
+
+
+def test_an_ignore_label_is_no_class(tmp_path: Path) -> None:
+    labels = {"background": 0, "front": 1, "back": 2, "ignore": 3}
+    saved(tmp_path / "results", dataset={**DATASET, "labels": labels})
+    (run,) = import_nnunet(tmp_path / "results", tmp_path / "run")
+    plan = Model.load(run, "cpu").plan
+    assert (plan.labels, plan.ignore, plan.outputs) == ((0, 1, 2), 3, 3)
+
+
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
 def test_an_imported_2d_network_goes_along_the_first_transposed_axis(
     tmp_path: Path, *, residual: bool
@@ -544,12 +570,11 @@ def test_what_medseg_has_not_is_refused(
 @pytest.mark.parametrize(
     ("labels", "more", "message"),
     [
-        ({"background": 0, "whole": [1, 2]}, {}, "regions that overlap"),
-        ({"background": 0, "whole": 1}, {"regions_class_order": [1]}, "regions that overlap"),
-        ({"background": 0, "one": 1, "ignore": 2}, {}, "an ignore label"),
+        ({"background": 0, "whole": [1, 2]}, {}, "and no regions_class_order"),
+        ({"background": 0, "one": 1}, {"regions_class_order": [1, 2]}, "1 regions are written as"),
         ({"background": 0, "three": 3}, {}, "labels are not 0, 1, 2"),
     ],
-    ids=["regions", "order", "ignore", "gaps"],
+    ids=["regions", "order", "gaps"],
 )
 def test_labels_that_are_no_classes_are_refused(
     tmp_path: Path, labels: dict[str, Any], more: dict[str, Any], message: str

@@ -79,3 +79,15 @@ class Conventions:
 
 
 OURS = Conventions()
+
+
+def as_nnunet(mirrored: tuple[int, ...]) -> Conventions:
+    """Return what nnU-Net does, but for the orientation, with tiles mirrored along some axes."""
+    return Conventions(
+        crop="nonzero",
+        interpolation="cubic",
+        slices="kept",
+        tiles="patch",
+        window="half",
+        mirrored=mirrored,
+    )

@@ -7,11 +7,13 @@ for each axis is brought back to the order in which the file has them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
+from medseg.dataset.index import Meaning, meaning_of
 from medseg.intensity import Identity, Normalisation, Percentiles, Window, ZScore
-from medseg.learning.conventions import Conventions
+from medseg.learning.conventions import as_nnunet
 from medseg.learning.importing.networks import network_of
 from medseg.learning.plan import Plan
 
@@ -135,25 +137,20 @@ def plan_of(
     spacing = [float(mm) for mm in settings["spacing"]]
     slices = float(plans["original_median_spacing_after_transp"][0])
     mirrored = tuple(sorted(axes.seen[axis] for axis in mirroring))
-    labels = _labels(dataset)
+    meaning = _meaning(dataset)
     return Plan(
         network=network_of(settings, axes.turned),
         channels=tuple(channels[str(k)] for k in range(len(channels))),
         normalisations=tuple(_normalisation(plans, settings, k) for k in range(len(channels))),
         spacing=axes.with_slices(spacing, slices),
         patch=axes.with_slices([int(n) for n in settings["patch_size"]], 1),
-        labels=tuple(labels),
-        names={label: name for label, name in labels.items() if label},
+        labels=(0, *meaning.names),
+        names=meaning.names,
         mirror=mirrored,
-        conventions=Conventions(
-            orientation=orientation or _READERS[reader],
-            crop="nonzero",
-            interpolation="cubic",
-            slices="kept",
-            tiles="patch",
-            window="half",
-            mirrored=mirrored,
-        ),
+        conventions=replace(as_nnunet(mirrored), orientation=orientation or _READERS[reader]),
+        regions=meaning.regions if meaning.written else {},
+        written=meaning.written,
+        ignore=meaning.ignore,
     )
 
 
@@ -175,17 +172,14 @@ def _require_usual(settings: Mapping[str, Any]) -> None:
             raise ValueError(f"its {name}_kwargs are {given}, medseg has {wanted} only")
 
 
-def _labels(dataset: Mapping[str, Any]) -> dict[int, str]:
-    """Name of each label, in order."""
-    given = dataset["labels"]
-    if "ignore" in given:
-        raise ValueError("it was trained with an ignore label, which can't be imported yet")
-    if dataset.get("regions_class_order") or not all(type(n) is int for n in given.values()):
-        raise ValueError("it was trained on regions that overlap, which can't be imported yet")
-    labels = {label: str(name) for name, label in sorted(given.items(), key=lambda item: item[1])}
-    if list(labels) != list(range(len(given))):
-        raise ValueError(f"its labels are not 0, 1, 2, ..., but {given}")
-    return labels
+def _meaning(dataset: Mapping[str, Any]) -> Meaning:
+    """What its labels stand for; of its regions, each is an output, in their order."""
+    meaning = meaning_of(dataset, Path("dataset.json"))
+    if meaning.regions and not meaning.written:
+        raise ValueError("it has labels of several numbers, and no regions_class_order")
+    if not meaning.written and list(meaning.names) != list(range(1, len(meaning.names) + 1)):
+        raise ValueError(f"its labels are not 0, 1, 2, ..., but {dataset['labels']}")
+    return meaning
 
 
 def _normalisation(
