@@ -151,7 +151,7 @@ def test_one_patch_for_two_processes_is_refused_before_anything_is_written(
     data: Dataset = balls(tmp_path / "data", 1)
     two = Processes(0, 2)
     monkeypatch.setattr(Processes, "of_environment", lambda: two)
-    for name in ("together", "highest"):
+    for name in ("together", "highest", "agreed"):
         monkeypatch.setattr(Processes, name, getattr(Processes, name).__get__(Processes()))
     with pytest.raises(ValueError, match="can't share 1 patches evenly"):
         train(data, ball_plan(), ball_training(batch=1), tmp_path / "run")

@@ -203,7 +203,8 @@ def test_a_patch_that_is_asked_for_is_taken_and_its_batch_fitted() -> None:
 @pytest.mark.parametrize("preset", ["medseg", "nnunet"])
 def test_a_large_volume_is_also_seen_at_a_lower_resolution(preset: str) -> None:
     found = configurations(fingerprint(LIVER[0], LIVER[1], 131), preset=preset)
-    assert list(found) == ["3d", "2d", "3d-low"]
+    assert list(found) == ["3d", "2d", "3d-low", "3d-cascade"]
+    assert found["3d-cascade"] == replace(found["3d"], earlier=found["3d-low"].labels[1:])
     low = found["3d-low"]
     size = np.array(LIVER[1][::-1]) * LIVER[0][::-1] / low.spacing
     assert 0.25 <= prod(low.patch) / size.prod() < 0.3

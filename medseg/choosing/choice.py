@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from medseg.choosing.configurations import Configuration, HeldOut, weights_of
-from medseg.choosing.polishing import Polished, mean_dice, polish
+from medseg.choosing.polishing import Judged, Polished, mean_dice, polish
 from medseg.cleanup.saved import cleanup_to_json, save_cleanups
 from medseg.dataset import Dataset
 from medseg.io import replace_file
+from medseg.learning.configurations import Configuration, HeldOut
+from medseg.learning.earlier import copy_run
 from medseg.learning.ensemble import save_ensemble
 from medseg.learning.plan import Plan
 from medseg.learning.run import Run
@@ -105,8 +106,9 @@ def choose(
     """Compare configurations on the cases that validated, and leave the best one in `folder`.
 
     Each is scored by the mean Dice of its labels, after the clean-ups that help it: such as
-    raise the mean and lower no label. The weights of a run are those that were best on the
-    same cases, so all figures are a little too good, and alike so for all.
+    raise the mean and lower no label. If one of them knows regions, all are scored by these.
+    The weights of a run are those that were best on the same cases, so all figures are a little
+    too good, and alike so for all.
 
     Parameters
     ----------
@@ -136,9 +138,10 @@ def choose(
     _require_names(given)
     held_out = [configuration.held_out(data, device) for configuration in given]
     _require_same_cases(given, held_out)
+    regions = _regions(given)
     polished = tuple(
-        polish(cases, configuration.names, device)
-        for configuration, cases in zip(given, held_out, strict=True)
+        polish(cases, Judged(each.names, regions, each.plan.ignore), device)
+        for each, cases in zip(given, held_out, strict=True)
     )
     best = max(
         range(len(given)),
@@ -147,6 +150,18 @@ def choose(
     choice = Choice(given, polished, best)
     _write(choice, place)
     return choice
+
+
+def _regions(configurations: Sequence[Configuration]) -> Mapping[str, tuple[int, ...]]:
+    """What all are judged by, if any of them knows regions."""
+    known = [each for each in configurations if each.plan.regions]
+    for other in known[1:]:
+        if other.plan.regions != known[0].plan.regions:
+            raise ValueError(
+                f"{known[0].name} and {other.name} know other regions, {known[0].plan.regions} "
+                f"and {other.plan.regions}; choose among those that know the same"
+            )
+    return known[0].plan.regions if known else {}
 
 
 def _dice(found: Polished, when: str) -> dict[str, float | None]:
@@ -191,9 +206,7 @@ def _write(choice: Choice, folder: Path) -> None:
     try:
         for name, run in zip(choice.folders, runs, strict=True):
             place = made / name
-            place.mkdir(parents=True)
-            for file in (run.plan, run.training, weights_of(run)):
-                shutil.copyfile(file, place / file.name)
+            copy_run(run, place)
             save_cleanups(choice.polished[choice.best].cleanups, place)
         if len(runs) > 1 and not Plan.load(runs[0].plan).regions:
             save_ensemble(made, [made / name for name in choice.folders])

@@ -36,7 +36,7 @@ def plan(
             "--output",
             "-o",
             metavar="FILE|FOLDER",
-            help="A JSON file; or a folder, for a plan each of 2d, 3d and 3d-low. Else printed.",
+            help="A JSON file; or a folder, for a plan each of 2d, 3d and a cascade. Else printed.",
         ),
     ] = None,
     network: Annotated[

@@ -45,6 +45,15 @@ Start = Annotated[
         help="Begin with the weights of another run, or with a file of VGG16's.",
     ),
 ]
+After = Annotated[
+    str,
+    typer.Option(
+        "--after",
+        metavar="RUNS",
+        help="See too what a network at a lower resolution says: a folder of runs, one a fold, "
+        "each asked for the cases that it held out. RUN then predicts with both.",
+    ),
+]
 TwoD = Annotated[
     bool, typer.Option("--2d", help="A 2D network, which takes volumes slice by slice.")
 ]
@@ -82,6 +91,7 @@ def train(
         Path | None, typer.Option("--plan", metavar="FILE", help="A plan of `medseg plan`.")
     ] = None,
     start: Start = "",
+    after: After = "",
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -124,7 +134,8 @@ def train(
     settings = assignments(parameters)
     followed: Recipe = RECIPES.pick(recipe) if recipe else Recipe("unet", medseg.Training())
     of_plan = planned(settings)
-    options = {"minutes": minutes, "steps": steps, "start": start, "device": device}
+    options = {"minutes": minutes, "steps": steps, "device": device}
+    options |= {"start": start, "after": after}
     training = followed.trained_with({**options, **settings})
     place = Run(run)
     processes = Processes.of_environment()

@@ -17,8 +17,10 @@ from medseg.dataset import Case
 from medseg.device import available_threads, free_memory
 from medseg.intensity import Identity
 from medseg.learning import AUGMENTATIONS
+from medseg.learning.damaging import damaged
 from medseg.learning.distributed import Processes
 from medseg.learning.framing import frame
+from medseg.learning.partial import Unsure
 from medseg.learning.placing import Warp, cut
 from medseg.learning.plan import Plan
 from medseg.learning.preparing import class_indices, prepare, resampled_classes
@@ -66,8 +68,8 @@ class TrainingCase:
     Parameters
     ----------
     image : (C, ...) float32 tensor
-        In memory, on the GPU, or a map of a file. After the channels of the plan there may be
-        one more: how much each voxel weighs in the loss.
+        In memory, on the GPU, or a map of a file. After what the network of the plan sees there
+        may be one channel more: how much each voxel weighs in the loss.
     classes : (...) integer tensor
     index : VoxelIndex
     """
@@ -96,11 +98,14 @@ def read_cases(
     weighing : function of classes and spacing, optional
         Gives the weight of each voxel in the loss; one of `VOXEL_WEIGHTS`.
     """
+    unsure = Unsure.of(cases, plan)
     room = free_memory(torch.device("cpu")) // (2 * Processes.of_environment().local_count)
     seeds = np.random.SeedSequence(seed).spawn(len(cases))
 
     def read(k: int) -> TrainingCase:
-        return _read(cases[k], plan, np.random.default_rng(seeds[k]), weighing)
+        made = _read(cases[k], plan, np.random.default_rng(seeds[k]), weighing)
+        classes = unsure.marked(made.classes.numpy(), cases[k], plan)
+        return replace(made, classes=torch.from_numpy(classes))
 
     first = read(0)
     needed = len(cases) * _size(first)
@@ -127,7 +132,7 @@ class Batches:
         Patches of a batch.
     sampler : Sampler
     augmentations : tuple of str
-        Names in `AUGMENTATIONS`.
+        Names in `AUGMENTATIONS`. With any, the labels of an earlier network are `damaged`.
     seed : int
     share : tuple of int
         Numbers of the patches of a batch that are wanted; where it is empty, all are.
@@ -152,9 +157,14 @@ class Batches:
         made = range(self.size) if mixing else wanted
         pairs = [self._cut(*centres[number], rngs[number], device) for number in made]
         images, targets = (torch.stack(parts) for parts in zip(*pairs, strict=True))
-        images, weights = self._parted(images)
+        images, found, weights = self._parted(images)
+        own_rngs = [rngs[number] for number in made]
         for name in self._chosen(spatial=False):
-            images = AUGMENTATIONS[name](images, [rngs[number] for number in made])
+            images = AUGMENTATIONS[name](images, own_rngs)
+        if self.plan.earlier:
+            inside = found > 0.5  # they were interpolated
+            inside = damaged(inside, own_rngs) if self.augmentations else inside
+            images = torch.cat([images, inside.to(images.dtype)], 1)
         if len(made) > len(wanted):
             own = torch.tensor(wanted, device=device)
             images, targets = images[own], targets[own]
@@ -181,12 +191,13 @@ class Batches:
             margin=self.plan.network.margin,
         )
 
-    def _parted(self, seen: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Images, and the weights that may follow them as one more channel."""
-        channels = len(self.plan.channels)
-        if seen.shape[1] == channels:
-            return seen, None
-        return seen[:, :channels], _inner(seen[:, channels], self._still())
+    def _parted(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Images, earlier labels, and the weights that may follow them as one more channel."""
+        channels, inputs = len(self.plan.channels), self.plan.inputs
+        images, earlier = seen[:, :channels], seen[:, channels:inputs]
+        if seen.shape[1] == inputs:
+            return images, earlier, None
+        return images, earlier, _inner(seen[:, inputs], self._still())
 
     def _chosen(self, *, spatial: bool) -> list[str]:
         return [name for name in self.augmentations if (name in _SPATIAL) == spatial]
@@ -230,12 +241,14 @@ def _read(
     case: Case, plan: Plan, rng: np.random.Generator, weighing: Weighing | None
 ) -> TrainingCase:
     weights, framed = case.weights(), frame(case.image(), case.mask(), plan.conventions)
-    prepared = prepare(framed.image, plan, framed.mask)
+    found = case.earlier() if plan.earlier else None
+    earlier = None if found is None else framed.part(found)
+    prepared = prepare(framed.image, plan, framed.mask, earlier)
     classes = class_indices(framed.part(case.labels()), plan)
     classes = resampled_classes(classes, prepared.native, plan)
     masses = None
     if weights is not None:
-        plain = replace(plan, channels=("weights",), normalisations=(Identity(),))
+        plain = replace(plan, channels=("weights",), normalisations=(Identity(),), earlier=())
         masses = prepare(framed.part(weights), plain).image[0]
     ignored = classes == plan.ignored
     mask = _centres(prepared.mask, ignored, case)

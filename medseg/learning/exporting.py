@@ -80,7 +80,7 @@ def _patches(plan: Plan) -> Tensor:
     if any(network.margin):
         around = zip(network.fitted(network.tile(sides)), network.margin, network.rim, strict=True)
         sides = tuple(side + 2 * (margin + rim) for side, margin, rim in around)
-    return torch.zeros(2, len(plan.channels), *sides)
+    return torch.zeros(2, plan.inputs, *sides)
 
 
 def _as_program(network: nn.Module, patches: Tensor) -> bytes:

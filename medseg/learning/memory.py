@@ -28,7 +28,7 @@ def require_room_for_patches(plan: Plan, batch: int, device: torch.device) -> No
     sides = [plan.patch[axis] for axis in plan.axes]
     padded = plan.network.fitted(tuple(sides))
     seen = [side + 2 * m for side, m in zip(padded, plan.network.margin, strict=True)]
-    voxels = prod(seen) * len(plan.channels) + prod(padded) * plan.outputs
+    voxels = prod(seen) * plan.inputs + prod(padded) * plan.outputs
     what = f"a batch of {batch} patches of {tuple(seen)} voxels"
     require_room(_FLOAT * batch * voxels, what, device)
 
@@ -41,7 +41,7 @@ def build_network(plan: Plan, device: torch.device) -> nn.Module:
     ValueError
         If there is no such network, or its weights do not fit in the memory of `device`.
     """
-    shape = len(plan.channels), plan.outputs
+    shape = plan.inputs, plan.outputs
     try:
         require_room(_size(plan.network, *shape), "the network of the plan", device)
         with memory_errors():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,15 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medseg import device as devices
+from medseg.learning.earlier import load_earlier
 from medseg.learning.framing import Framed, frame
 from medseg.learning.memory import build_network, memory_errors, require_room_for_patches
 from medseg.learning.passes import Passes
 from medseg.learning.plan import Plan
 from medseg.learning.preparing import Prepared, prepare, thick_slices
-from medseg.learning.regridding import Stretch, stretches
+from medseg.learning.regridding import Stretch, gathered, stretches
 from medseg.learning.run import Run
 from medseg.learning.weights import load_tensors, put_weights
-from medseg.segmenter import in_place_of, require_place
+from medseg.segmenter import Segmenter, in_place_of, require_place
 from medseg.tiling import Slab, first_highest, last_positive
 from medseg.volume import Image, Labels, orientation, reorient
 
@@ -44,6 +46,8 @@ class Model:
     precision : str
         Of the network's arithmetic: "float32", "bfloat16", or "auto": bfloat16 where the hardware
         multiplies it natively. Logits are averaged and compared in float32 all the same.
+    earlier : Segmenter, optional
+        The network before this one, whose labels it also sees, if its plan is of such.
     """
 
     network: nn.Module
@@ -51,6 +55,7 @@ class Model:
     overlap: float = 0.5
     mirrored: tuple[int, ...] | None = None
     precision: str = "auto"
+    earlier: Segmenter | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1:
@@ -118,7 +123,11 @@ class Model:
         except ValueError as error:
             raise ValueError(f"{found[0]} does not fit {run.plan}: {error}") from error
         axes = None if mirrored is None else tuple(mirrored)
-        return cls(model.network, plan, overlap, axes, precision)
+        alike = partial(
+            cls.load, device=device, overlap=overlap, mirrored=axes, precision=precision
+        )
+        earlier = load_earlier(run, alike) if plan.earlier else None
+        return cls(model.network, plan, overlap, axes, precision, earlier)
 
     @property
     def device(self) -> torch.device:
@@ -132,9 +141,7 @@ class Model:
 
         Of regions, the last one that is more probable than not, as what the plan writes it.
         """
-        self._require(image, seeds, mask)
-        framed = frame(image, mask, self.plan.conventions)
-        prepared = prepare(framed.image, self.plan, framed.mask)
+        framed, prepared = self._prepared(image, seeds, mask)
         values = _as_small(self.plan.values)[self.classes(prepared)]
         return _placed(values, framed, self.plan.names)
 
@@ -147,9 +154,8 @@ class Model:
             If the model knows labels, not regions.
         """
         self._require_regions()
-        self._require(image, None, mask)
-        framed = frame(image, mask, self.plan.conventions)
-        found = self.inside(prepare(framed.image, self.plan, framed.mask))
+        framed, prepared = self._prepared(image, None, mask)
+        found = self.inside(prepared)
         each = zip(self.plan.regions, found.view(np.uint8), strict=True)
         return {name: _placed(one, framed, {1: name}) for name, one in each}
 
@@ -160,14 +166,12 @@ class Model:
 
         Outside the mask, background is certain.
         """
-        self._require(image, seeds, mask)
-        framed = frame(image, mask, self.plan.conventions)
-        prepared = prepare(framed.image, self.plan, framed.mask)
+        framed, prepared = self._prepared(image, seeds, mask)
         with self._inference():
             rows = self._logits(prepared)
             regions = tuple(self.plan.regions)
             soft = (some.sigmoid() if regions else some.softmax(0) for some in rows)
-            array = _gathered(soft, prepared.native.shape[0], axis=1)
+            array = gathered(soft, prepared.native.shape[0], axis=1)
         around = 0 if regions else 1  # regions have no channel of the background
         if framed.mask is not None:
             outside = reorient(framed.mask).array == 0
@@ -214,14 +218,14 @@ class Model:
                 rows = (choose(iter(slab.total), len(slab.total)) for slab in slabs)
             else:
                 rows = (some.chosen(choose) for some in self._resized(slabs, prepared))
-            found = _gathered(rows, native[0], axis=0)
+            found = gathered(rows, native[0], axis=0)
         return found.view(np.uint8 if found.dtype == np.uint8 else np.uint16)
 
     def inside(self, prepared: Prepared) -> NDArray[np.bool_]:
         """(regions, ...) whether each is more probable than not, at each voxel as of `classes`."""
         with self._inference():
             over = (some > 0 for some in self._logits(prepared))
-            return _gathered(over, prepared.native.shape[0], axis=1)
+            return gathered(over, prepared.native.shape[0], axis=1)
 
     def _require_regions(self) -> None:
         if not self.plan.regions:
@@ -230,10 +234,17 @@ class Model:
                 "one on regions with --region NAME=1,2,3"
             )
 
-    def _require(self, image: Image, seeds: Labels | None, mask: Labels | None) -> None:
+    def _prepared(
+        self, image: Image, seeds: Labels | None, mask: Labels | None
+    ) -> tuple[Framed, Prepared]:
+        """Return the part of an image that counts, and what the network sees of it."""
         if seeds is not None:
             raise ValueError("a trained model takes no seeds")
         require_place(image, None, mask)
+        framed, found = frame(image, mask, self.plan.conventions), None
+        if self.plan.earlier and self.earlier is not None:
+            found = framed.part(self.earlier.segment(image, mask=mask))
+        return framed, prepare(framed.image, self.plan, framed.mask, found)
 
     def _slabs(self, prepared: Prepared) -> Iterator[Slab]:
         """Logits at the spacing of the plan."""
@@ -285,16 +296,3 @@ def _placed(values: NDArray[np.integer], framed: Framed, names: Mapping[int, str
 def _as_small(labels: Sequence[int]) -> NDArray[np.integer]:
     """Labels in the smallest type that holds them, as a volume of them may be large."""
     return np.array(labels, np.result_type(*map(np.min_scalar_type, labels)))
-
-
-def _gathered(parts: Iterator[Tensor], rows: int, *, axis: int) -> NDArray:
-    """Join all parts of an array along its rows, without a second copy of them."""
-    whole, first = None, 0
-    for part in parts:
-        if whole is None:
-            shape = (*part.shape[:axis], rows, *part.shape[axis + 1 :])
-            whole = torch.empty(shape, dtype=part.dtype)
-        whole.narrow(axis, first, part.shape[axis]).copy_(part)
-        first += part.shape[axis]
-    assert whole is not None
-    return whole.numpy()

@@ -18,7 +18,7 @@ from medseg.registry import build
 from medseg.volume import BACKGROUND
 
 _MM = 1e-6, 1e6
-_LISTS = "channels", "normalisations", "spacing", "patch", "labels", "mirror", "written"
+_LISTS = "channels", "normalisations", "spacing", "patch", "labels", "mirror", "written", "earlier"
 _MOST_CLASSES, _HIGHEST = 2**16, 2**31 - 1
 
 
@@ -55,6 +55,9 @@ class Plan:
         Label that each region is written as, later ones on top.
     ignore : int, optional
         Label of voxels that nobody has annotated, from which nothing is learned.
+    earlier : tuple of int
+        Labels that a network before this one has found, at a lower resolution: where each of
+        them is, is one more channel, after those of the image.
     notes : mapping
         For people: why, and how long a step takes. Plans that differ in them alone are equal.
     """
@@ -72,6 +75,7 @@ class Plan:
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     written: tuple[int, ...] = ()
     ignore: int | None = None
+    earlier: tuple[int, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -113,6 +117,8 @@ class Plan:
             )
         if self.ignore in self.labels:
             raise ValueError(f"the label to ignore is none of {self.labels}, got {self.ignore}")
+        if BACKGROUND in self.earlier or len(set(self.earlier)) < len(self.earlier):
+            raise ValueError(f"an earlier network finds labels but 0, once, got {self.earlier}")
         require_regions(self.regions, self.written)
         inside = {label for members in self.regions.values() for label in members}
         if unknown := sorted({*inside, *self.written} - set(self.labels)):
@@ -120,6 +126,11 @@ class Plan:
                 f"regions are made of and written as labels of the plan, {self.labels}; got "
                 f"{unknown}"
             )
+
+    @property
+    def inputs(self) -> int:
+        """Channels that the network sees: those of the image, then of what an earlier one found."""
+        return len(self.channels) + len(self.earlier)
 
     @property
     def outputs(self) -> int:
@@ -193,7 +204,7 @@ class Plan:
         known = {each.name for each in fields(cls)}
         # Plans that were made before there were these have none.
         later = {"conventions": {}, "batch": 0, "notes": {}}
-        content = {**later, "regions": {}, "written": [], "ignore": None, **content}
+        content = {**later, "regions": {}, "written": [], "ignore": None, "earlier": [], **content}
         if content.keys() != known:
             odd = sorted(content.keys() ^ known)
             raise ValueError(f"a plan has the fields {', '.join(sorted(known))}; check {odd}")

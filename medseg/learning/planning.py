@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from medseg.dataset import Dataset
-from medseg.learning.conventions import OURS, Conventions
+from medseg.learning.conventions import OURS, as_nnunet
 from medseg.learning.fingerprint import Fingerprint, fingerprint_of
 from medseg.learning.normalising import normalisations_of
+from medseg.learning.oddities import oddities
 from medseg.learning.patches import LEVELS, fitted, memory_at_hand, patch_of, voxels_in
 from medseg.learning.plan import Plan
 from medseg.learning.presets import MEDSEG, Preset, preset_called
@@ -30,6 +32,7 @@ from medseg.networks import plan_network
 from medseg.networks.topology import topology
 from medseg.volume import BACKGROUND
 
+log = logging.getLogger("medseg")
 _WIDTH = 16
 # nnU-Net leaves the 0 around images out where their boxes are less than this share of them.
 _CROP_BELOW = 0.75
@@ -46,6 +49,8 @@ def make_plan(
     preset: str = MEDSEG,
 ) -> Plan:
     """Plan from the training images: their median spacing and size, their labels.
+
+    What a person should look at before training is logged as a warning.
 
     Parameters
     ----------
@@ -71,6 +76,8 @@ def make_plan(
         If the data set has problems, or a setting is unknown.
     """
     found = fingerprint_of(dataset, allow_empty=allow_empty)
+    for line in oddities(found):
+        log.warning("look at this: %s", line)
     return plan_from(found, network, ndim=ndim, settings=settings, preset=preset)
 
 
@@ -94,7 +101,11 @@ def configurations(
     settings: Mapping[str, Any] | None = None,
     preset: str = MEDSEG,
 ) -> dict[str, Plan]:
-    """Plans by name: 2d, 3d, and 3d-low where a patch of 3d sees little of a volume."""
+    """Plans by name: 2d and 3d; and where a patch of 3d sees little of a volume, a cascade.
+
+    That is 3d-low at a lower resolution, and 3d-cascade, which is 3d and sees the labels of
+    3d-low too.
+    """
     planner = _Planner.of(fingerprint, network, settings or {}, preset)
     main = planner.sizes(None)
     found = {"3d" if min(main.patch) > 1 and len(main.patch) == 3 else "2d": main}
@@ -102,7 +113,10 @@ def configurations(
         found["2d"] = planner.sizes(2)
         lower = planner.lower(main)
         found |= {} if lower is None else {"3d-low": lower}
-    return {name: planner.plan(sizes) for name, sizes in found.items()}
+    plans = {name: planner.plan(sizes) for name, sizes in found.items()}
+    if "3d-low" in plans:
+        plans["3d-cascade"] = replace(plans["3d"], earlier=plans["3d-low"].values[1:])
+    return plans
 
 
 @dataclass(frozen=True)
@@ -174,7 +188,7 @@ class _Planner:
             labels=(BACKGROUND, *sorted(found.names)),
             names=found.names,
             mirror=mirror,
-            conventions=OURS if self.preset is None else _as_nnunet(mirror),
+            conventions=OURS if self.preset is None else as_nnunet(mirror),
             batch=sizes.batch,
             regions=found.regions,
             written=found.written,
@@ -249,17 +263,6 @@ class _Planner:
             found.batch,
             found.levels.turned(np.argsort(order).tolist()),
         )
-
-
-def _as_nnunet(mirror: tuple[int, ...]) -> Conventions:
-    return Conventions(
-        crop="nonzero",
-        interpolation="cubic",
-        slices="kept",
-        tiles="patch",
-        window="half",
-        mirrored=mirror,
-    )
 
 
 def _settings(settings: Mapping[str, Any], axes: int) -> tuple[dict[str, Any], dict[str, Any]]:

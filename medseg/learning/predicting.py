@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from medseg.dataset import Case, find_cases, place_outputs
 from medseg.dataset.beside import beside, draw_preview, make_room
 from medseg.dataset.measured import StatisticsTable
 from medseg.io import write, write_nifti
+from medseg.learning.earlier import Given
 from medseg.learning.ensemble import Ensemble
 from medseg.learning.model import Model
 from medseg.pictures import PREVIEW
@@ -45,7 +47,8 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     ----------
     model : Model, Ensemble or Refined
     inputs : path, or sequence of paths
-        See `medseg.dataset.find_cases`.
+        See `medseg.dataset.find_cases`. Where a case has an `earlier_file`, the second model of
+        a cascade goes by it, in place of what its first one finds.
     output : path
         A file for one case, named as a volume; else a folder, with a file per case.
     probabilities : bool
@@ -77,6 +80,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         If inputs are missing, outputs exist, the model has no regions to write masks of, or the
         only case can't be segmented.
     """
+    trained = model
     regions = [_ending_of(name) for name in model.plan.regions]
     if masks and not regions:
         raise ValueError("the model knows labels and no regions, so it has no masks of them")
@@ -89,11 +93,13 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     file = None if statistics is None else Path(statistics)
     table = StatisticsTable(file, existing, shard, model.plan.channels)
 
-    def read(case: Case) -> tuple[Image, Labels | None]:
-        return case.image(channels, nan), case.mask()
+    def read(case: Case) -> _Read:
+        earlier = case.earlier() if model.plan.earlier else None
+        return _Read(case.image(channels, nan), case.mask(), earlier)
 
-    def compute(read: tuple[Image, Labels | None]) -> _Computed:
-        image, mask = read
+    def compute(read: _Read) -> _Computed:
+        image, mask, earlier = read
+        model = _knowing(trained, earlier)
         found = model.probabilities(image, mask=mask) if probabilities else None
         inside: Mapping[str, Labels] = {}
         if masks and isinstance(model, Model):
@@ -123,6 +129,14 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     return outcome
 
 
+class _Read(NamedTuple):
+    """What is read of a case."""
+
+    image: Image
+    mask: Labels | None
+    earlier: Labels | None
+
+
 class _Computed(NamedTuple):
     """What is written of a case."""
 
@@ -130,6 +144,15 @@ class _Computed(NamedTuple):
     labels: Labels
     probabilities: Image | None
     masks: Mapping[str, Labels]
+
+
+def _knowing(
+    model: Model | Ensemble | Refined, earlier: Labels | None
+) -> Model | Ensemble | Refined:
+    """Return the second model of a cascade with the labels that a case brings; others as is."""
+    if earlier is None or not isinstance(model, Model):
+        return model
+    return replace(model, earlier=Given(earlier))
 
 
 def _ending_of(region: str) -> str:

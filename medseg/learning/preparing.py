@@ -18,7 +18,7 @@ from medseg.learning.plan import Plan
 from medseg.learning.splines import resized_cubic, thick_axis
 from medseg.resampling import resample, with_spacing
 from medseg.segmenter import canonical
-from medseg.volume import Grid, Image, Labels, reorient
+from medseg.volume import Grid, Image, Labels, reorient, require_match
 from medseg.volume.exchange import require_finite
 
 
@@ -40,13 +40,21 @@ class Prepared:
     native: Grid
 
 
-def prepare(image: Image, plan: Plan, mask: Labels | None = None) -> Prepared:
+def prepare(
+    image: Image, plan: Plan, mask: Labels | None = None, earlier: Labels | None = None
+) -> Prepared:
     """Turn to canonical orientation, normalise, resample to the spacing of the plan.
+
+    Parameters
+    ----------
+    earlier : Labels, optional
+        What the network before this one has found, where the plan asks for it.
 
     Raises
     ------
     ValueError
-        If the image has other channels or axes than the plan.
+        If the image has other channels or axes than the plan, or the labels of an earlier
+        network are not there.
     """
     if image.channels != len(plan.channels):
         raise ValueError(
@@ -60,7 +68,7 @@ def prepare(image: Image, plan: Plan, mask: Labels | None = None) -> Prepared:
     turned = reorient(image).grid
     target = target_grid(turned, plan)
     what = f"an image of {turned.shape} voxels at the spacing of the plan, {plan.spacing} mm,"
-    require_room(4 * image.channels * prod(target.shape), what, torch.device("cpu"))
+    require_room(4 * plan.inputs * prod(target.shape), what, torch.device("cpu"))
     inside = None if mask is None else canonical(mask) != 0
     array = torch.from_numpy(_normalised(image, plan, inside))
     if target.shape != turned.shape:
@@ -71,6 +79,8 @@ def prepare(image: Image, plan: Plan, mask: Labels | None = None) -> Prepared:
             array = _resized(array, target.shape)
         if inside is not None:
             inside = _touched(torch.from_numpy(inside), target.shape).numpy()
+    if plan.earlier:
+        array = torch.cat([array, _one_hot(earlier, image.grid, plan, target.shape)])
     return Prepared(array.numpy(), inside, turned)
 
 
@@ -84,6 +94,21 @@ def thick_slices(native: Grid, plan: Plan) -> int | None:
     if plan.conventions.interpolation == "linear":
         return None
     return thick_axis(_spacing(native, plan), native.spacing)
+
+
+def _one_hot(found: Labels | None, grid: Grid, plan: Plan, shape: tuple[int, ...]) -> Tensor:
+    """(labels, *shape) where each label of an earlier network is: 1 there, 0 elsewhere."""
+    if found is None:
+        raise ValueError(
+            f"the network also sees the labels {plan.earlier} of one before it, which are not "
+            "there; load it from the folder of its run"
+        )
+    require_match(grid, found.grid, "the label map of the earlier network")
+    array = canonical(found)
+    each = torch.from_numpy(np.stack([array == label for label in plan.earlier])).float()
+    if each.shape[1:] != shape:
+        each = (_resized(each, shape) > 0.5).float()
+    return each
 
 
 def _spacing(native: Grid, plan: Plan) -> tuple[float, ...]:

@@ -66,6 +66,9 @@ def summary(plan: Plan) -> dict[str, str]:
         each = zip(plan.regions.items(), plan.written, strict=True)
         told = (f"{name} ({_sum(labels)}), written as {label}" for (name, labels), label in each)
         lines["regions"] = "; ".join(told)
+    if plan.earlier:
+        seen = ", ".join(map(str, plan.earlier))
+        lines["cascade"] = f"sees what another network says of the labels {seen}; see --after"
     if "seconds_per_step" in notes:
         lines["step"] = f"{notes['seconds_per_step']:g} s on this machine"
     return lines

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -111,6 +112,19 @@ def stretches(
             done = max(done, ready)
         last = _last(slab)
         del slab, source  # so that the sweep need not hold the next one beside them
+
+
+def gathered(parts: Iterator[Tensor], rows: int, *, axis: int) -> NDArray:
+    """Join all parts of an array along its rows, without a second copy of them."""
+    whole, first = None, 0
+    for part in parts:
+        if whole is None:
+            shape = (*part.shape[:axis], rows, *part.shape[axis + 1 :])
+            whole = torch.empty(shape, dtype=part.dtype)
+        whole.narrow(axis, first, part.shape[axis]).copy_(part)
+        first += part.shape[axis]
+    assert whole is not None
+    return whole.numpy()
 
 
 def _joined(last: Slab, slab: Slab) -> Slab:

@@ -41,6 +41,16 @@ class Run:
         return self.folder / "validation"
 
     @property
+    def earlier(self) -> Path:
+        """Of the second network of a cascade, the runs before it, `fold_0` and so on."""
+        return self.folder / "earlier"
+
+    @property
+    def unfinished(self) -> Path:
+        """Those runs, while they are copied."""
+        return self.folder / ".earlier.unfinished"
+
+    @property
     def best(self) -> Path:
         """Weights with the highest Dice on the validation cases."""
         return self.folder / "best.safetensors"
@@ -49,6 +59,11 @@ class Run:
     def last(self) -> Path:
         """Weights after the last step."""
         return self.folder / "last.safetensors"
+
+    @property
+    def weights(self) -> Path:
+        """Those with which it predicts: the best ones, where cases validated."""
+        return self.best if self.best.is_file() else self.last
 
     @property
     def checkpoint(self) -> Path:
@@ -87,7 +102,8 @@ class Run:
     def clear(self) -> None:
         """Remove all files of a training, and nothing else."""
         self.tidy()
-        for folder in (self.cache, self.tensorboard, self.predictions):
+        folders = self.cache, self.tensorboard, self.predictions, self.earlier, self.unfinished
+        for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
         for file in self.files():
             file.unlink(missing_ok=True)

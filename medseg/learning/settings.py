@@ -54,6 +54,10 @@ class Training:
     start : str
         A run with whose weights it begins, or a file with those of VGG16; `start_from` says
         what is taken. Empty, they are random.
+    after : str
+        The network at a lower resolution whose labels this one also sees: a folder of runs, one
+        a fold, or runs with commas between them. Each case comes with what the run says of it
+        that held it out; while learning, these labels are `damaged` if anything is augmented.
     frozen : tuple of str
         Parts of the network that keep their weights and statistics, by name: encoder.0, heads.
     frozen_until : float in (0, 1]
@@ -101,6 +105,7 @@ class Training:
         "low-resolution",
     )
     start: str = ""
+    after: str = ""
     frozen: tuple[str, ...] = ()
     frozen_until: float = 1.0
     validations: int = 5

@@ -57,7 +57,7 @@ def _seconds(
     """Shortest of some updates with one patch."""
     margins = zip(sides, plan.network.margin, strict=True)
     seen = tuple(side + 2 * margin for side, margin in margins)
-    images = torch.randn(1, len(plan.channels), *seen, device=place)
+    images = torch.randn(1, plan.inputs, *seen, device=place)
     targets = torch.randint(len(plan.labels), (1, *sides), device=place)
     precision = devices.fast_precision(place) if place.type == "cuda" else torch.float32
     training = Training()

@@ -22,12 +22,15 @@ from medseg.learning.batch_size import batch_size
 from medseg.learning.batches import Batches, TrainingCase, Weighing, read_cases
 from medseg.learning.budget import Budget
 from medseg.learning.checkpoint import Checkpoint
+from medseg.learning.configurations import Configuration, planned_after, seen_after
 from medseg.learning.distributed import Processes
+from medseg.learning.earlier import keep_earlier
 from medseg.learning.freezing import freeze
 from medseg.learning.loop import Session, run_to_end
 from medseg.learning.losses.targets import planned
 from medseg.learning.memory import memory_errors, require_room_for_patches
 from medseg.learning.model import Model
+from medseg.learning.partial import Unsure
 from medseg.learning.plan import Plan
 from medseg.learning.run import Run
 from medseg.learning.settings import Training
@@ -84,10 +87,15 @@ def train(
     _require_compiler(training)
     devices.keep_freed_memory()
     with processes.together(place):
-        plan = _of_leader(plan, processes)
+        plan, first = _after(_of_leader(plan, processes), training)
         if processes.leads:
             _require_free(run, plan, training)
+            if first is not None:
+                first.held_out(device=place)
         processes.wait()
+        if first is not None:  # all of it is there by now
+            dataset = seen_after(dataset, first, place)
+            validation = validation and seen_after(validation, first, place)
         device = devices.resolve(place)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(training.seed)
@@ -98,10 +106,23 @@ def train(
 
 
 def _of_leader(plan: Plan, processes: Processes) -> Plan:
-    """Plan of the first process: from memory that is free, others may have planned other patches."""
+    """Plan of the first process; others, with other memory, may have planned other patches."""
     if processes.count == 1:
         return plan
     return Plan.from_json(strict_json.parse(processes.agreed(json.dumps(plan.to_json()))))
+
+
+def _after(plan: Plan, training: Training) -> tuple[Plan, Configuration | None]:
+    """Return the plan of the second network of a cascade, and the first, where there is one."""
+    if not training.after:
+        if plan.earlier:
+            raise ValueError(
+                "the plan is of the second network of a cascade; say with --after which runs come "
+                "before it"
+            )
+        return plan, None
+    first = Configuration.named(training.after)
+    return planned_after(plan, first), first
 
 
 def _begun(
@@ -129,6 +150,8 @@ def _begun(
         transfer = start_from(Path(training.start), model.network, plan)
     if processes.leads:
         _write_down(run, plan, training, transfer)
+        if training.after:
+            keep_earlier(run, Configuration.named(training.after).runs)
         _list_held_out(run, validation)
     batches = Batches(
         _cases(dataset, plan, training, run, processes),
@@ -140,7 +163,7 @@ def _begun(
         share,
     )
     held_out = Validation(validation.cases if validation and processes.leads else (), plan)
-    loss = planned(training.loss, plan)
+    loss = planned(training.loss, plan, Unsure.of(dataset.cases, plan))
     return Session(run, model, optimizer, loss, batches, held_out, budget, state, processes)
 
 

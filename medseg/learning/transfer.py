@@ -105,8 +105,8 @@ def _from_vgg16(start: Path, network: nn.Module, plan: Plan) -> Transfer:
     found = set(load_vgg16(start, network))
     taken = [name for name in network.state_dict() if name in found]
     changes = {}
-    if len(plan.channels) != _CHANNELS_OF_VGG16:
-        changes[taken.pop(0)] = f"for {len(plan.channels)} channels from {_CHANNELS_OF_VGG16}"
+    if plan.inputs != _CHANNELS_OF_VGG16:
+        changes[taken.pop(0)] = f"for {plan.inputs} channels from {_CHANNELS_OF_VGG16}"
     new = tuple(name for name in network.state_dict() if name not in found)
     return Transfer(str(start), tuple(taken), changes, new)
 
@@ -165,7 +165,7 @@ def _with_channels(other: Model, plan: Plan) -> tuple[dict[str, Tensor], dict[st
 
 def _input_axes(model: Model) -> dict[str, int]:
     """Names of the tensors that grow with the channels, and along which axis."""
-    channels = len(model.plan.channels)
+    channels = model.plan.inputs
     with torch.random.fork_rng(devices=[]):
         wider = model.plan.network.build(channels + 1, model.plan.outputs).state_dict()
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +15,31 @@ from medseg.dataset import Case
 from medseg.device import available_threads, free_memory
 from medseg.learning.framing import frame
 from medseg.learning.model import Model
+from medseg.learning.partial import missing_of
 from medseg.learning.plan import Plan
 from medseg.learning.preparing import Prepared, class_indices, prepare
 from medseg.segmenter import canonical
 
-# What the network sees, the true classes and the mask, the last two on the native grid.
-_Made = tuple[Prepared, NDArray[np.unsignedinteger], NDArray[np.bool_] | None]
+
+class _Made(NamedTuple):
+    """A case as it is judged: all but `prepared` on the native grid.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        What the network sees.
+    truth : (...) integer array
+        Classes.
+    inside : (...) bool array, optional
+        The mask.
+    missing : tuple of int
+        Classes that nobody looked for, and of which nothing is said.
+    """
+
+    prepared: Prepared
+    truth: NDArray[np.unsignedinteger]
+    inside: NDArray[np.bool_] | None
+    missing: tuple[int, ...]
 
 
 class Validation:
@@ -37,7 +57,7 @@ class Validation:
         if not cases:
             return
         first = self._read(cases[0])
-        needed = len(cases) * (first[0].image.nbytes + first[1].nbytes)
+        needed = len(cases) * (first.prepared.image.nbytes + first.truth.nbytes)
         if needed < free_memory(torch.device("cpu")) // 4:
             with ThreadPoolExecutor(available_threads()) as pool:
                 self._kept = [first, *pool.map(self._read, cases[1:])]
@@ -46,12 +66,13 @@ class Validation:
         """Mean Dice of each label, or of each region, by name, and their "mean".
 
         Over the cases that have it, or to which the model gives it. What never occurs is left
-        out, and so are voxels that are not annotated; without held-out cases there is nothing.
+        out, and so are voxels that are not annotated, and labels of cases
+        in which nobody looked for them; without held-out cases there is nothing.
         """
         found: dict[str, list[float]] = {}
-        for prepared, truth, inside in self._made():
-            of_case = self._of_regions if self._plan.regions else self._of_labels
-            for name, value in of_case(model, prepared, truth, inside).items():
+        of_case = self._of_regions if self._plan.regions else self._of_labels
+        for made in self._made():
+            for name, value in of_case(model, made).items():
                 found.setdefault(name, []).append(value)
         means = {label: fmean(values) for label, values in found.items()}
         return means | {"mean": fmean(means.values())} if means else {}
@@ -64,17 +85,15 @@ class Validation:
 
     def _read(self, case: Case) -> _Made:
         framed = frame(case.image(), case.mask(), self._plan.conventions)
-        prepared = prepare(framed.image, self._plan, framed.mask)
+        found = case.earlier() if self._plan.earlier else None
+        earlier = None if found is None else framed.part(found)
+        prepared = prepare(framed.image, self._plan, framed.mask, earlier)
         inside = None if framed.mask is None else canonical(framed.mask) != 0
-        return prepared, class_indices(framed.part(case.labels()), self._plan), inside
+        truth = class_indices(framed.part(case.labels()), self._plan)
+        return _Made(prepared, truth, inside, missing_of(case, self._plan))
 
-    def _of_labels(
-        self,
-        model: Model,
-        prepared: Prepared,
-        truth: NDArray[np.integer],
-        inside: NDArray[np.bool_] | None,
-    ) -> dict[str, float]:
+    def _of_labels(self, model: Model, made: _Made) -> dict[str, float]:
+        prepared, truth, inside, missing = made
         predicted = model.classes(prepared)
         if inside is not None:
             predicted = np.where(inside, predicted, 0)
@@ -88,20 +107,17 @@ class Validation:
             self._plan.names.get(label, str(label)): 2
             * float(both[c] / (sizes[0][c] + sizes[1][c]))
             for c, label in enumerate(self._plan.labels)
-            if c and sizes[0][c] + sizes[1][c]
+            if c and c not in missing and sizes[0][c] + sizes[1][c]
         }
 
-    def _of_regions(
-        self,
-        model: Model,
-        prepared: Prepared,
-        truth: NDArray[np.integer],
-        inside: NDArray[np.bool_] | None,
-    ) -> dict[str, float]:
+    def _of_regions(self, model: Model, made: _Made) -> dict[str, float]:
+        prepared, truth, inside, missing = made
         masks, known, found = model.inside(prepared), truth != self._plan.ignored, {}
         for predicted, name, classes in zip(
             masks, self._plan.regions, self._plan.members, strict=True
         ):
+            if set(classes) & set(missing):
+                continue
             drawn = np.isin(truth, classes)
             said = predicted & known if inside is None else predicted & known & inside
             if total := int(said.sum()) + int(drawn.sum()):

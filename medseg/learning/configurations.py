@@ -1,11 +1,15 @@
-"""Trained configurations, and what they say of the cases that they were not trained on."""
+"""Trained configurations, and what they say of the cases that they were not trained on.
+
+By that, configurations are compared; and it is what the second network of a cascade learns from:
+what the first one says of cases that it has seen is better than what it will say of others.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medseg.dataset import Case, Dataset
@@ -49,8 +53,10 @@ class Configuration:
         if not self.runs:
             raise ValueError(f"{self.name} holds no run of medseg train")
         plans = [Plan.load(Run(run).plan) for run in self.runs]
-        if len({(plan.channels, plan.labels) for plan in plans}) > 1:
-            raise ValueError(f"the runs of {self.name} have other channels or labels")
+        if len({(each.channels, each.labels, each.values) for each in plans}) > 1:
+            raise ValueError(
+                f"the runs of {self.name} have other channels or labels, or other regions"
+            )
 
     @classmethod
     def named(cls, text: str) -> Configuration:
@@ -66,9 +72,14 @@ class Configuration:
         return cls(name or paths[0].resolve().name, runs)
 
     @property
+    def plan(self) -> Plan:
+        """Plan of the first run."""
+        return Plan.load(Run(self.runs[0]).plan)
+
+    @property
     def names(self) -> Mapping[int, str]:
         """What each label stands for; "" where nothing says it."""
-        plan = Plan.load(Run(self.runs[0]).plan)
+        plan = self.plan
         return {label: plan.names.get(label, "") for label in plan.labels[1:]}
 
     def held_out(self, data: Dataset | None = None, device: str = "auto") -> dict[str, HeldOut]:
@@ -102,9 +113,42 @@ class Configuration:
         return found
 
 
-def weights_of(run: Run) -> Path:
-    """File of the weights that a run predicts with."""
-    return run.best if run.best.is_file() else run.last
+def planned_after(plan: Plan, first: Configuration) -> Plan:
+    """Plan of the second network of a cascade, which also sees the labels of the first.
+
+    Raises
+    ------
+    ValueError
+        If the two do not know the same channels and labels.
+    """
+    for what in ("channels", "labels"):
+        here, there = getattr(plan, what), getattr(first.plan, what)
+        if here != there:
+            raise ValueError(
+                f"both networks of a cascade have the same {what}, got {here} after {there}"
+            )
+    return replace(plan, earlier=first.plan.values[1:])
+
+
+def seen_after(dataset: Dataset, first: Configuration, device: str) -> Dataset:
+    """Cases with what the first network of a cascade says of each, not having learned from it.
+
+    Raises
+    ------
+    ValueError
+        If all runs of the first network have learned from a case.
+    """
+    found = first.held_out(device=device)
+    if seen := [case.name for case in dataset.cases if case.name not in found]:
+        raise ValueError(
+            f"all runs of {first.name} have learned from {len(seen)} of {len(dataset)} cases "
+            f"({', '.join(seen[:3])}{', ...' if seen[3:] else ''}), of which they would say too "
+            "much; train one on each fold, --fold 0/5 to 4/5, and name all of them"
+        )
+    return replace(
+        dataset,
+        cases=tuple(replace(c, earlier_file=found[c.name].prediction) for c in dataset.cases),
+    )
 
 
 def _cases_of(run: Run, data: Dataset | None) -> Dataset:
@@ -118,12 +162,14 @@ def _cases_of(run: Run, data: Dataset | None) -> Dataset:
     known = {case.name: case for case in data.cases}
     if missing := [case.name for case in listed.cases if case.name not in known]:
         raise ValueError(f"the data set lacks {', '.join(missing[:5])}, of {run.folder}")
-    return Dataset(tuple(known[case.name] for case in listed.cases))
+    # What an earlier network has found is in the run before it, and has not moved.
+    moved = (replace(known[case.name], earlier_file=case.earlier_file) for case in listed.cases)
+    return Dataset(tuple(moved))
 
 
 def _predict(run: Run, cases: Dataset, device: str) -> None:
     """Leave predictions of all cases in the folder of the run."""
-    digest = hashlib.sha256(weights_of(run).read_bytes()).hexdigest()
+    digest = hashlib.sha256(run.weights.read_bytes()).hexdigest()
     stamp, index = run.predictions / "weights.sha256", run.predictions / "cases.csv"
     if not stamp.is_file() or stamp.read_text() != digest:
         shutil.rmtree(run.predictions, ignore_errors=True)
