@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,48 @@ def test_of_equals_the_simpler_is_chosen(tmp_path: Path, dataset: Dataset) -> No
     found = medseg.choose([str(tmp_path / "folds"), str(one)], tmp_path / "chosen", device="cpu")
     assert [len(each.runs) for each in found.configurations] == [2, 1]
     assert found.configurations[found.best].name == "one"
+
+
+REGIONS = {"regions": {"whole": (1, 2), "core": (2,)}, "written": (1, 2)}
+
+
+def without_shell(array: np.ndarray) -> None:
+    array[array == 1] = 0
+
+
+def test_where_one_knows_regions_all_are_judged_by_them(
+    tmp_path: Path, dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = run_that_says(tmp_path / "labels", dataset, without_shell)
+    regions = run_that_says(tmp_path / "regions", dataset, with_specks, **REGIONS)
+    chosen = tmp_path / "chosen"
+    code, out, err = command(capsys, "choose", labels, regions, "-o", chosen, "--device", "cpu")
+    assert code == 0, err
+    assert "whole" in out
+    assert "shell" not in out
+    found = json.loads((chosen / "choice.json").read_text())["configurations"]
+    sizes = [np.array([(c.labels().array == k).sum() for k in (1, 2)]) for c in dataset.cases]
+    by_hand = np.mean([2 * core / (shell + 2 * core) for shell, core in sizes])
+    assert found[0]["dice"] == pytest.approx(
+        {"whole": by_hand, "core": 1, "mean": (by_hand + 1) / 2}
+    )
+    assert found[1]["dice_after_cleanups"] == {"whole": 1, "core": 1, "mean": 1}
+    assert medseg.Plan.load(chosen / "plan.json").regions == REGIONS["regions"]
+
+
+def test_other_regions_and_what_nobody_looked_for_are_not_compared(
+    tmp_path: Path, dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = run_that_says(tmp_path / "one", dataset, as_drawn, **REGIONS)
+    other = {"regions": {"core": (2,)}, "written": (2,)}
+    two = run_that_says(tmp_path / "two", dataset, as_drawn, **other)
+    given = ("-o", tmp_path / "chosen", "--device", "cpu")
+    assert "one and two know other regions" in complaint(capsys, "choose", one, two, *given)
+    half = Dataset(tuple(replace(case, annotated=(2,)) for case in dataset.cases))
+    for name, changes in (("a", REGIONS), ("b", {})):
+        run = run_that_says(tmp_path / name, half, without_shell, **changes)
+        found = medseg.choose([str(run)], tmp_path / f"chosen {name}", device="cpu")
+        assert found.polished[0].before.labels == (("core",) if changes else (2,))
 
 
 def test_each_fold_of_the_best_is_left_as_a_model(

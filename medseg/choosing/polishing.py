@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite, nan
 from statistics import fmean
 
-from medseg.choosing.configurations import HeldOut
 from medseg.cleanup.cleaning import cleaned
 from medseg.cleanup.islands import DropSmall, FillHoles, KeepLargest
+from medseg.dataset import Case
 from medseg.device import computing_threads
-from medseg.evaluation import Scores, evaluate
+from medseg.evaluation import Rules, Scores, evaluate
 from medseg.io import read_labels
+from medseg.learning.configurations import HeldOut
+from medseg.volume import Labels
 
 Island = KeepLargest | FillHoles | DropSmall
 _VOLUMES = (10.0, 30.0, 100.0, 300.0, 1000.0)  # mm³; in 2D mm²
@@ -50,7 +52,7 @@ class Polished:
 
 
 def mean_dice(scores: Scores) -> float:
-    """Mean over the labels of their mean Dice over the cases; nan if no label occurs."""
+    """Mean over labels or regions of their mean Dice over the cases; nan if none occurs."""
     means = [scores.mean("dice", label) for label in scores.labels]
     defined = [mean for mean in means if isfinite(mean)]
     return fmean(defined) if defined else nan
@@ -66,17 +68,49 @@ def helps(before: Scores, after: Scores) -> bool:
     return mean_dice(after) > mean_dice(before) and not falls
 
 
-def polish(held_out: Mapping[str, HeldOut], names: Mapping[int, str], device: str) -> Polished:
+@dataclass(frozen=True)
+class Judged:
+    """By what predictions are judged.
+
+    Parameters
+    ----------
+    names : mapping of int to str
+        What each label stands for.
+    regions : mapping of str to tuple of int
+        Where there are some, they are what is judged, in place of the labels.
+    ignore : int, optional
+        Label of voxels that nobody has annotated.
+    """
+
+    names: Mapping[int, str]
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    ignore: int | None = None
+
+    def dice(self, predicted: Labels, reference: Labels, case: Case) -> Scores:
+        """Dice of a case; of what nobody looked for, there is none."""
+        rules = Rules(ignore=self.ignore)
+        found = evaluate(predicted, reference, case.name, ("dice",), self.regions, rules=rules)
+        return Scores(tuple(row for row in found if self._counts(row.label, case)))
+
+    def _counts(self, label: int | str, case: Case) -> bool:
+        if isinstance(label, int) and self.regions:
+            return False
+        members = {label} if isinstance(label, int) else {*self.regions[label]}
+        return not case.annotated or members <= {*case.annotated}
+
+
+def polish(held_out: Mapping[str, HeldOut], judged: Judged, device: str) -> Polished:
     """Try clean-ups one after the other and keep those that help.
 
     First the largest component of all labels together, then of each label, then the holes of
     each, then dropping what is smaller than some volumes; each on top of what was kept.
     """
-    measure = partial(_measured, list(held_out.values()), names)
+    measure = partial(_measured, list(held_out.values()), judged)
     (before,) = measure((), [()])
     kept: tuple[Island, ...] = ()
     current, tried = before, list[Tried]()
-    labels = [label for label in before.labels if isinstance(label, int)]
+    found = [label for label in before.labels if isinstance(label, int)]
+    labels = found if not judged.regions else list(judged.names)
     for stage in _stages(labels, device):
         results = measure(kept, [(candidate,) for candidate in stage])
         good = [
@@ -132,17 +166,17 @@ def _signs(cleanup: Island) -> list[tuple[Island, int]]:
 
 def _measured(
     held_out: Sequence[HeldOut],
-    names: Mapping[int, str],
+    judged: Judged,
     kept: Sequence[Island],
     candidates: Sequence[Sequence[Island]],
 ) -> list[Scores]:
     """Dice of all cases with each of the candidates done after `kept`; each file is read once."""
 
     def scored(one: HeldOut) -> list[Scores]:
-        mask, reference = one.case.mask(), one.case.labels(names)
-        begun = cleaned(read_labels(one.prediction, names), kept, mask)
+        mask, reference = one.case.mask(), one.case.labels(judged.names)
+        begun = cleaned(read_labels(one.prediction, judged.names), kept, mask)
         made = (cleaned(begun, candidate, mask) for candidate in candidates)
-        return [evaluate(labels, reference, one.case.name, ("dice",)) for labels in made]
+        return [judged.dice(labels, reference, one.case) for labels in made]
 
     with ThreadPoolExecutor(computing_threads()) as pool:
         each = list(pool.map(scored, held_out))
