@@ -1,4 +1,4 @@
-"""Filters, a method and clean-ups as one segmenter: n4+otsu+keep-largest."""
+"""Filters, a method, a CRF and clean-ups as one segmenter: n4+otsu+keep-largest."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from medseg import strict_json
 from medseg.classical import METHODS
 from medseg.cleanup import CLEANUPS
 from medseg.cleanup.cleaning import Cleanup, cleaned
+from medseg.crf import REFINEMENTS, Refined
 from medseg.filters import FILTERS
 from medseg.filters.filtering import Filter
 from medseg.io import replace_file
 from medseg.registry import Registry, build, pick
-from medseg.segmenter import Segmenter, segment_with
+from medseg.segmenter import Probabilistic, Segmenter, segment_with
 from medseg.volume import BACKGROUND, Image, Labels
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 Models = Callable[[str, Mapping[str, Any]], Segmenter | None]
 
-_PARTS: tuple[Registry[Any], ...] = (FILTERS, METHODS, CLEANUPS)
+# What a chain is made of, in this order.
+PARTS: tuple[Registry[Any], ...] = (FILTERS, METHODS, REFINEMENTS, CLEANUPS)
+_ABOUT_A_METHOD = {*FILTERS, *REFINEMENTS, *CLEANUPS}
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Chain:
     Parameters
     ----------
     method : Segmenter
-        A classical method, or a trained model.
+        A classical method, or a trained model; or one of them with a CRF behind it, `Refined`,
+        which sees the image as the filters leave it.
     filters : tuple of Filter
     cleanups : tuple of Cleanup
     device : str
@@ -59,6 +63,22 @@ class Chain:
         for each in self.filters:
             image = each(image, mask)
         return cleaned(self.method.segment(image, seeds, mask), self.cleanups, mask)
+
+    def probabilities(
+        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
+    ) -> Image:
+        """Filter, and say how probable each label is; clean-ups play no part.
+
+        Raises
+        ------
+        ValueError
+            If the method gives no probabilities.
+        """
+        if not isinstance(self.method, Probabilistic):
+            raise ValueError(f"{type(self.method).__name__} gives labels, and no probabilities")
+        for each in self.filters:
+            image = each(image, mask)
+        return self.method.probabilities(image, seeds, mask)
 
     def run(
         self, image: Tensor, spacing: tuple[float, ...], seeds: Tensor | None, mask: Tensor | None
@@ -83,7 +103,9 @@ class Chain:
         ValueError
             If a part is in no registry, as a trained model.
         """
-        return [_step(part) for part in (*self.filters, self.method, *self.cleanups)]
+        method = self.method
+        inner = (method.method, method.crf) if isinstance(method, Refined) else (method,)
+        return [_step(part) for part in (*self.filters, *inner, *self.cleanups)]
 
     def save(self, path: str | Path) -> None:
         """Write the steps as JSON, for `load`; beside the place, then renamed."""
@@ -123,7 +145,7 @@ class Chain:
         device: str = "auto",
         models: Models | None = None,
     ) -> Chain:
-        """Build a chain of names with + between them, as in "n4+otsu+keep-largest".
+        """Build a chain of names with + between them, as in "n4+gaussian-mixture+crf+open".
 
         Parameters
         ----------
@@ -138,8 +160,8 @@ class Chain:
         Raises
         ------
         ValueError
-            If there is no such part or parameter, or the order is not filters, one method,
-            clean-ups.
+            If there is no such part or parameter, the order is not filters, one method, at
+            most one refinement, clean-ups, or the method gives nothing to refine.
         """
         steps = [{"name": name.strip()} for name in text.split("+")]
         return cls.of(with_parameters(steps, parameters or {}), device, models)
@@ -152,18 +174,21 @@ class Chain:
         models: Models | None = None,
     ) -> Chain:
         """Build a chain of steps, each a mapping of "name" and parameters; else as `parse`."""
-        parts: dict[str, list[Any]] = {"filter": [], "method": [], "clean-up": []}
+        parts: dict[str, list[Any]] = {registry.kind: [] for registry in PARTS}
         kinds = []
         for step in steps:
             kind, part = _built(step, device, models)
             kinds.append(kind)
             parts[kind].append(part)
-        if kinds != sorted(kinds, key=list(parts).index) or kinds.count("method") != 1:
+        ordered = kinds == sorted(kinds, key=list(parts).index)
+        if not ordered or kinds.count("method") != 1 or kinds.count("refinement") > 1:
             raise ValueError(
-                "a chain is filters, one method, then clean-ups, joined by +; got "
+                "a chain is filters, one method, crf if wished, then clean-ups, joined by +; got "
                 f"{_names(steps)} ({', '.join(kinds)})"
             )
         (method,) = parts["method"]
+        for crf in parts["refinement"]:
+            method = Refined(method, crf)
         return cls(method, tuple(parts["filter"]), tuple(parts["clean-up"]), device)
 
 
@@ -183,7 +208,7 @@ def with_parameters(
         meant = [
             step
             for step in changed
-            if (step["name"] == part if dot else step["name"] not in {*FILTERS, *CLEANUPS})
+            if (step["name"] == part if dot else step["name"] not in _ABOUT_A_METHOD)
         ]
         if not meant or name == "name":
             raise ValueError(f"{_names(steps)} has no parameter {key}")
@@ -198,12 +223,12 @@ def _built(
     """Kind of a step, and what it is."""
     parameters = dict(step)
     name = parameters.pop("name")
-    known = {part: registry for registry in _PARTS for part in registry}
+    known = {part: registry for registry in PARTS for part in registry}
     if name not in known and models is not None:
         model = models(name, parameters)
         if model is not None:
             return "method", model
-    registry = pick(known, name, "filter, method or clean-up")
+    registry = pick(known, name, "filter, method, refinement or clean-up")
     return registry.kind, build(registry[name], {"device": device, **parameters}, name)
 
 
@@ -216,7 +241,7 @@ def _is_step(step: object) -> bool:
 
 
 def _step(part: Any) -> dict[str, Any]:
-    for registry in _PARTS:
+    for registry in PARTS:
         for name in registry:
             if type(part) is registry[name]:
                 return {"name": name, **{k: v for k, v in asdict(part).items() if k != "device"}}

@@ -11,6 +11,7 @@ from balls import ball_plan, draw_ball
 from medseg import METHODS, Image, Labels, Segmenter, method, orientation, reorient
 from medseg.chain import Chain
 from medseg.cleanup import CLEANUPS, cleanup_called
+from medseg.crf import REFINEMENTS, DenseCRF, Refined
 from medseg.filters import FILTERS, filter_called
 
 
@@ -30,7 +31,7 @@ class Recorded:
 
 
 def test_names_are_those_of_one_part_only() -> None:
-    names = [*FILTERS, *METHODS, *CLEANUPS]
+    names = [*FILTERS, *METHODS, *REFINEMENTS, *CLEANUPS]
     assert len(set(names)) == len(names)
     assert not any("+" in name or "." in name for name in names)
 
@@ -119,6 +120,46 @@ def test_a_trained_model_is_a_method_like_any_other() -> None:
     np.testing.assert_array_equal(found.array, wanted.array)
 
 
+def test_a_crf_behind_a_method_sees_the_filtered_image_and_cleanups_what_it_made() -> None:
+    image, _ = draw_ball(0)
+    given = {"classes": 3, "crf.smooth_mm": 1.5, "crf.intensity": 0.5}
+    chain = Chain.parse("invert+gaussian-mixture+crf+keep-largest", given, "cpu")
+    mixture = method("gaussian-mixture", classes=3, device="cpu")
+    crf = DenseCRF(smooth_mm=1.5, intensity=0.5, device="cpu")
+    assert chain.method == Refined(mixture, crf)
+    inverted = filter_called("invert")(image)
+    before = mixture.probabilities(inverted)  # type: ignore[attr-defined]
+    wanted = crf.refine(before, inverted)
+    np.testing.assert_array_equal(chain.probabilities(image).array, wanted.array)
+    labels = Labels(wanted.array.argmax(0), image.grid)
+    found = chain.segment(image)
+    np.testing.assert_array_equal(found.array, cleanup_called("keep-largest")(labels).array)
+    assert (found.array != before.array.argmax(0)).any()
+
+
+def test_seeds_stay_what_they_are_behind_a_crf() -> None:
+    image, _ = draw_ball(0)
+    seeds = np.zeros(image.grid.shape, np.int8)
+    seeds[8, 7, 4:8], seeds[0], seeds[2, 2, 2] = 5, -1, 5  # the last one in the background
+    known = Labels(seeds, image.grid, {5: "core"})
+    chain = Chain.parse("random-walker+crf", {"crf.smooth_weight": 30}, "cpu")
+    found = chain.segment(image, known)
+    assert found.names == {5: "core"}
+    np.testing.assert_array_equal(found.array[seeds == 5], 5)
+    np.testing.assert_array_equal(found.array[seeds == -1], 0)
+
+
+def test_probabilities_of_a_chain_are_those_of_its_method() -> None:
+    image, _ = draw_ball(0)
+    mask = Labels((np.indices(image.grid.shape)[0] > 3).astype(np.uint8), image.grid)
+    found = Chain.parse("normalise+gaussian-mixture+open").probabilities(image, mask=mask)
+    inner = method("gaussian-mixture")
+    wanted = inner.probabilities(filter_called("normalise")(image, mask), mask=mask)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(found.array, wanted.array)
+    with pytest.raises(ValueError, match="Otsu gives labels, and no probabilities"):
+        Chain.parse("otsu").probabilities(image)
+
+
 # By name
 
 
@@ -139,10 +180,15 @@ def test_parameters_are_of_the_method_or_of_who_is_named() -> None:
         ("otso", {}, "is called 'otso'; did you mean 'otsu'"),
         ("otsu+keep-larges", {}, "did you mean 'keep-largest'"),
         ("", {}, "is called ''"),
-        ("otsu+otsu", {}, "one method, then clean-ups.*otsu.otsu .method, method"),
+        ("otsu+otsu", {}, "one method, .*otsu.otsu .method, method"),
         ("n4+keep-largest", {}, "got n4.keep-largest .filter, clean-up"),
         ("otsu+n4", {}, "got otsu.n4 .method, filter"),
         ("keep-largest+otsu", {}, "got keep-largest.otsu .clean-up, method"),
+        ("crf+gaussian-mixture", {}, "got crf.gaussian-mixture .refinement, method"),
+        ("gaussian-mixture+open+crf", {}, "crf .method, clean-up, refinement"),
+        ("gaussian-mixture+crf+crf", {}, "crf .method, refinement, refinement"),
+        ("gaussian-mixture+crf", {"crf.smoth_mm": 3}, "did you mean 'smooth_mm'"),
+        ("otsu+crf", {}, "a CRF refines probabilities, and Otsu gives none; take one that does"),
         ("otsu", {"otsu.clases": 3}, "otsu has no parameter clases; did you mean 'classes'"),
         ("otsu", {"n4.shrink": 3}, "otsu has no parameter n4.shrink"),
         ("otsu", {"name": "otsu"}, "otsu has no parameter name"),
@@ -174,12 +220,15 @@ def test_models_are_asked_for_names_that_no_part_has() -> None:
 
 def test_a_chain_survives_its_file(tmp_path: Path) -> None:
     file = tmp_path / "params.json"
-    names = "+".join([*FILTERS, "otsu", *CLEANUPS])
-    chain = Chain.parse(names, {"classes": 4, "smooth.sigma": 0.5}, "cpu")
+    names = "+".join([*FILTERS, "gaussian-mixture", *REFINEMENTS, *CLEANUPS])
+    given = {"classes": 4, "smooth.sigma": 0.5, "crf.intensity": (0.1, 0.2)}
+    chain = Chain.parse(names, given, "cpu")
     chain.save(file)
     assert Chain.load(file, device="cpu") == chain
     assert "device" not in file.read_text()
-    assert Chain.load(file, {"otsu.classes": 2}).method == method("otsu", classes=2)
+    changed = Chain.load(file, {"gaussian-mixture.classes": 2, "crf.intensity": 0.3}).method
+    mixture = method("gaussian-mixture", classes=2)
+    assert changed == Refined(mixture, DenseCRF(intensity=0.3))  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -198,7 +247,7 @@ def test_a_chain_with_a_model_has_no_parameters_to_save(tmp_path: Path) -> None:
         ('{"chain": "otsu"}', "holds no chain; expected"),
         ('{"chain": ["otsu"]}', "holds no chain; expected"),
         ('{"chain": [{"classes": 3}]}', "holds no chain; expected"),
-        ('{"chain": []}', "filters, one method, then clean-ups.*got nothing"),
+        ('{"chain": []}', "filters, one method, crf.*got nothing"),
         ('{"chain": [{"name": "otsu", "clases": 3}]}', "did you mean 'classes'"),
         ('{"chain": [{"name": "otsu", "classes": "3"}]}', "otsu can't be built"),
     ],

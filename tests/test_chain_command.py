@@ -13,6 +13,7 @@ from commands import command, complaint
 import medseg
 from medseg import Chain, Labels, Model
 from medseg.cleanup import cleanup_called
+from medseg.crf import REFINEMENTS
 from medseg.learning.run import Run
 from medseg.learning.weights import save_tensors
 
@@ -129,7 +130,8 @@ def test_probabilities_stay_as_they_are_and_the_mask_holds(tmp_path: Path, train
     ("arguments", "message"),
     [
         (["-m", "normalize+otsu"], "did you mean 'normalise'?"),
-        (["-m", "n4+keep-largest"], "a chain is filters, one method, then clean-ups"),
+        (["-m", "n4+keep-largest"], "a chain is filters, one method, crf if wished"),
+        (["-m", "n4+otsu+crf"], "a CRF refines probabilities, and Otsu gives none"),
         (["-m", "no.json"], "no.json does not exist"),
         (["-m", "n4+runs/no"], "runs/no does not exist"),
         (["-m", "otsu", "--set", "n4.shrink=2"], "otsu has no parameter n4.shrink"),
@@ -152,8 +154,13 @@ def test_wrong_use_is_one_line_and_writes_nothing(
     assert list(tmp_path.iterdir()) == [image.parent]
 
 
-def test_methods_lists_filters_and_cleanups(run: Command) -> None:
+def test_methods_lists_filters_refinements_and_cleanups(run: Command) -> None:
     listed = json.loads(run("methods", "--json")[1])
-    for family, registry in (("filters", medseg.FILTERS), ("clean-ups", medseg.CLEANUPS)):
+    families = (
+        ("filters", medseg.FILTERS),
+        ("refinements", REFINEMENTS),
+        ("clean-ups", medseg.CLEANUPS),
+    )
+    for family, registry in families:
         summaries = {name: entry["summary"] for name, entry in listed[family].items()}
         assert summaries == {name: registry.summary(name) for name in registry}

@@ -228,6 +228,7 @@ def test_methods_can_be_read_by_programs(run: Run) -> None:
     assert list(listed) == [
         "methods",
         "filters",
+        "refinements",
         "clean-ups",
         "networks",
         "metrics",

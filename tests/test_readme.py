@@ -7,6 +7,7 @@ import pytest
 
 from medseg.classical import METHODS
 from medseg.cleanup import CLEANUPS
+from medseg.crf import REFINEMENTS
 from medseg.filters import FILTERS
 from medseg.io import READERS
 from medseg.learning import AUGMENTATIONS, LOSSES
@@ -19,6 +20,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 REGISTRIES = {
     "method": METHODS,
     "filter": FILTERS,
+    "refinement": REFINEMENTS,
     "clean-up": CLEANUPS,
     "network": NETWORKS,
     "loss": LOSSES,

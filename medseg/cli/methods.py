@@ -13,7 +13,7 @@ from medseg.parameter import Parameter, parameters
 from medseg.registry import Registry, pick
 
 # Families whose entries are dataclasses that import no torch: their fields are the parameters.
-_WITH_PARAMETERS = ("methods", "filters", "clean-ups")
+_WITH_PARAMETERS = ("methods", "filters", "refinements", "clean-ups")
 
 
 def methods(
@@ -109,6 +109,7 @@ def registries() -> dict[str, Registry[Any]]:
     """Return the registries by the name of their family; none imports torch to be listed."""
     from medseg.classical import METHODS
     from medseg.cleanup import CLEANUPS
+    from medseg.crf import REFINEMENTS
     from medseg.filters import FILTERS
     from medseg.learning import (
         AUGMENTATIONS,
@@ -125,6 +126,7 @@ def registries() -> dict[str, Registry[Any]]:
     return {
         "methods": METHODS,
         "filters": FILTERS,
+        "refinements": REFINEMENTS,
         "clean-ups": CLEANUPS,
         "networks": NETWORKS,
         "metrics": METRICS,

@@ -54,8 +54,8 @@ def segment(
             "-m",
             metavar="METHOD|CHAIN|RUN|FILE",
             help="A classical method, as `medseg methods` lists them; filters, a method and "
-            "clean-ups, as in n4+otsu+keep-largest; the folder of a trained model; or a JSON "
-            "file with one of these.",
+            "clean-ups, as in n4+otsu+keep-largest, with +crf behind a method that gives "
+            "probabilities; the folder of a trained model; or a JSON file with one of these.",
         ),
     ],
     seeds: Annotated[

@@ -12,7 +12,7 @@ from medseg.segmenter import Probabilistic, labels_of_channels, names_of
 from medseg.volume import Image, Labels
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Refined:
     """Anything that gives probabilities, and a CRF after it; a `Segmenter` and `Probabilistic`.
 
@@ -31,7 +31,7 @@ class Refined:
         if not isinstance(self.method, Probabilistic):
             raise ValueError(
                 f"a CRF refines probabilities, and {type(self.method).__name__} gives none; take "
-                "a method that has probabilities()"
+                "one that does, such as gaussian-mixture, random-walker or a trained model"
             )
         plan = getattr(self.method, "plan", None)
         if plan is not None and plan.regions:
@@ -45,27 +45,25 @@ class Refined:
     def segment(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
     ) -> Labels:
-        """Give each voxel its label after the voxels have talked; see `most_probable`."""
+        """Give each voxel its label after the voxels have talked; see `DenseCRF.likeliest`."""
         return self.most_probable(self.probabilities(image, seeds, mask), seeds)
 
     def probabilities(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
     ) -> Image:
-        """Refined probability of each label; outside the mask, background is certain."""
+        """Refined probability of each label; outside the mask, background is certain.
+
+        Where there are seeds, it is what the method says.
+        """
         found = self.method.probabilities(image, seeds, mask)
-        return self.crf.refine(found, image, mask)
+        refined = self.crf.refine(found, image, mask)
+        if seeds is None:
+            return refined
+        array = np.where(seeds.array != 0, found.array, refined.array)
+        return Image(array, refined.grid, refined.names)
 
     def most_probable(self, probabilities: Image, seeds: Labels | None = None) -> Labels:
-        """Labels of what `probabilities` gave.
-
-        The likeliest one; where the whole foreground is one class to the CRF, background where
-        that is more probable than not, else the likeliest of the others.
-        """
+        """Labels of what `probabilities` gave; the same as `segment`."""
         names = names_of(self, seeds)
         values = np.array(labels_of_channels(probabilities, names))
-        array = probabilities.array
-        if self.crf.mode == "multiclass":
-            chosen = array.argmax(0)
-        else:
-            chosen = np.where(array[0] > 0.5, 0, 1 + array[1:].argmax(0))
-        return Labels(values[chosen], probabilities.grid, names)
+        return Labels(values[self.crf.likeliest(probabilities.array)], probabilities.grid, names)

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from medseg.classical import METHODS
-from medseg.cleanup import CLEANUPS
-from medseg.filters import FILTERS
+from medseg.chain import PARTS
 from medseg.parameter import INTENSITY, Parameter, parameters
-from medseg.registry import Registry, pick
+from medseg.registry import pick
 
 Ranges = Mapping[str, tuple[float, float] | list[Any]]
 
@@ -115,11 +113,10 @@ class Space:
 
 
 def _known(steps: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Parameter]]:
-    registries: tuple[Registry[Any], ...] = (FILTERS, METHODS, CLEANUPS)
-    at = {name: registry for registry in registries for name in registry}
+    at = {name: registry for registry in PARTS for name in registry}
     for step in steps:
         name = str(step["name"])
-        registry = pick(at, name, "filter, method or clean-up")
+        registry = pick(at, name, "filter, method, refinement or clean-up")
         for each in parameters(registry[name]).values():
             yield f"{name}.{each.name}", each
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from medseg.chain import Chain, with_parameters
 from medseg.classical import METHODS
+from medseg.crf import REFINEMENTS
 from medseg.dataset import Case, Dataset
 from medseg.filters import FILTERS
 from medseg.progress import progress
@@ -178,8 +179,9 @@ def _labels_of(training: Dataset) -> tuple[int, ...]:
 
 
 def _with_relabel(names: Sequence[str]) -> list[str]:
-    """Names of a chain with the step behind its method."""
-    at = [name in METHODS for name in names].index(True) + 1 if set(names) & set(METHODS) else 0
+    """Names of a chain with the step behind its method, and what refines that."""
+    whole = {*METHODS, *REFINEMENTS}
+    at = max((k + 1 for k, name in enumerate(names) if name in whole), default=0)
     return [*names[:at], _RELABEL, *names[at:]]
 
 
