@@ -64,6 +64,15 @@ def test_torch_filters_as_the_compiled_loops_do(d: int, device: str) -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_torch_alone_refines_as_the_compiled_loops_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _, noisy = scene()
+    crf = DenseCRF(smooth_mm=2, alike_mm=5, intensity=0.3)
+    wanted = crf.run(noisy, image, SPACING, None)
+    monkeypatch.setattr("medseg.crf.mean_field.lattice_of", TorchLattice.of)
+    found = crf.run(noisy, image, SPACING, None)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_the_order_of_the_points_plays_no_part(way: type) -> None:
     rng = np.random.default_rng(0)

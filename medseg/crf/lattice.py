@@ -7,6 +7,7 @@ points times d squared, however wide the Gaussian.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -194,11 +195,7 @@ def _factor(d: int) -> float:
 def _placed(features: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
     """Keys and weights of the simplex about each point, as the compiled `placed` gives them."""
     d = features.shape[1]
-    axis = torch.arange(1, d + 1, device=features.device, dtype=torch.float64)
-    along = features * (2 / 3) ** 0.5 * (d + 1) / (axis * (axis + 1)).sqrt()
-    beyond = along.flip(1).cumsum(1).flip(1)
-    raised = torch.cat([beyond, beyond.new_zeros(len(beyond), 1)], dim=1)
-    raised[:, 1:] -= axis * along
+    raised = _raised(features)
     whole = (raised / (d + 1)).round()
     rest = raised - (d + 1) * whole
     order = rest.argsort(dim=1, descending=True, stable=True)
@@ -216,6 +213,22 @@ def _placed(features: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
         for corner in range(d + 1)
     ]
     return torch.stack(keys, dim=1), share[:, : d + 1]
+
+
+def _raised(features: Tensor) -> Tensor:
+    """Points (N, d) in the plane of d + 1 coordinates whose sum is 0.
+
+    Computed in the order of the compiled loops: voxels of a grid lie on faces of simplices, and
+    which side they are given to, and so which corners there are to blur over, is up to the last
+    bit.
+    """
+    d = features.shape[1]
+    total, parts = features.new_zeros(len(features)), []
+    for j in range(d, 0, -1):
+        along = features[:, j - 1] * (math.sqrt(2 / 3) * (d + 1) / math.sqrt(j * (j + 1)))
+        parts.append(total - j * along)
+        total = total + along
+    return torch.stack([total, *reversed(parts)], dim=1)
 
 
 def _in_threads(kernel: Callable[..., Any], count: int, *arguments: Any) -> None:
