@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from medseg.classical import METHODS, method
     from medseg.cleanup import CLEANUPS
     from medseg.comparison import Comparison, compare
+    from medseg.crf import DenseCRF, Refined
     from medseg.dataset import Case, Dataset
     from medseg.evaluation import DEFAULT_METRICS, Rules, Scores, evaluate, evaluate_cases
     from medseg.filters import FILTERS
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from medseg.report import write_report
     from medseg.resampling import crop, resample, with_spacing
     from medseg.segmenter import Probabilistic, Segmenter
-    from medseg.tuning import Search, Tuned, tune
+    from medseg.tuning import Search, Tuned, TunedCRF, tune, tune_crf
     from medseg.volume import Grid, Image, Labels, orientation, reorient
 
 # Importing torch takes seconds and nibabel a fifth of one, so each name is imported when used.
@@ -46,6 +47,8 @@ _HOME = {
     "method": "medseg.classical",
     "Comparison": "medseg.comparison",
     "compare": "medseg.comparison",
+    "DenseCRF": "medseg.crf",
+    "Refined": "medseg.crf",
     "Case": "medseg.dataset",
     "Dataset": "medseg.dataset",
     "DEFAULT_METRICS": "medseg.evaluation",
@@ -78,7 +81,9 @@ _HOME = {
     "Segmenter": "medseg.segmenter",
     "Search": "medseg.tuning",
     "Tuned": "medseg.tuning",
+    "TunedCRF": "medseg.tuning",
     "tune": "medseg.tuning",
+    "tune_crf": "medseg.tuning",
     "Grid": "medseg.volume",
     "Image": "medseg.volume",
     "Labels": "medseg.volume",
@@ -109,6 +114,7 @@ __all__ = [
     "Comparison",
     "Configuration",
     "Dataset",
+    "DenseCRF",
     "Ensemble",
     "Grid",
     "Image",
@@ -117,12 +123,14 @@ __all__ = [
     "Model",
     "Plan",
     "Probabilistic",
+    "Refined",
     "Rules",
     "Scores",
     "Search",
     "Segmenter",
     "Training",
     "Tuned",
+    "TunedCRF",
     "choose",
     "compare",
     "crop",
@@ -142,6 +150,7 @@ __all__ = [
     "resample",
     "train",
     "tune",
+    "tune_crf",
     "with_spacing",
     "write",
     "write_report",

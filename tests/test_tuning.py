@@ -17,10 +17,10 @@ from medseg.tuning import seeds_of
 from medseg.tuning.classes import matched, table_of
 from medseg.tuning.halving import finalists
 from medseg.tuning.judging import Judge
+from medseg.tuning.searching import Sides
 from medseg.tuning.shelf import Shelf
 from medseg.tuning.space import Space
 from medseg.tuning.trials import Trials
-from medseg.tuning.tuner import _Sides
 
 SHAPE = (10, 11, 12)
 QUICK = Search(trials=9, folds=2, device="cpu")
@@ -313,7 +313,7 @@ def test_masks_are_used(tmp_path: Path, one_thread: None) -> None:
 
 def test_no_patient_is_on_both_sides() -> None:
     cases = tuple(Case(f"c{i}", (Path("x"),), patient=f"p{i // 3}") for i in range(12))
-    sides = _Sides.of(Dataset(cases), cases, 5)
+    sides = Sides.of(Dataset(cases), cases, 5)
     assert len(sides.held_out) == 4
     assert {case.name for part in sides.held_out for case in part} == {c.name for c in cases}
     for fitting, held_out in zip(sides.fitting, sides.held_out, strict=False):

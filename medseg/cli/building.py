@@ -25,6 +25,8 @@ def chain_called(name: str, device: str, parameters: dict[str, object]) -> Chain
     """
     from medseg.chain import Chain, with_parameters
     from medseg.cleanup.saved import load_cleanups
+    from medseg.crf import Refined
+    from medseg.crf.saved import load_crf
     from medseg.device import resolve
 
     resolve(device)  # refuses one that is not there before any case is read
@@ -42,6 +44,10 @@ def chain_called(name: str, device: str, parameters: dict[str, object]) -> Chain
         chain = Chain.load(name, parameters, device, models)
     else:
         chain = Chain.parse(name, parameters, device, models)
+        if folders and isinstance(chain.method, Refined):
+            of_crf = {k[4:]: v for k, v in parameters.items() if k.startswith("crf.")}
+            crf = load_crf(folders[0], device, of_crf)
+            chain = replace(chain, method=replace(chain.method, crf=crf))
     own = (cleanup for folder in folders for cleanup in load_cleanups(folder, device))
     return replace(chain, cleanups=(*own, *chain.cleanups))
 

@@ -60,7 +60,11 @@ def predict(
     ] = False,
     crf: Annotated[
         bool,
-        typer.Option("--crf", help="Let a dense CRF refine the probabilities of the model."),
+        typer.Option(
+            "--crf",
+            help="Let a dense CRF refine the probabilities of the model, with the parameters that "
+            "`medseg tune crf` left in RUN, else its defaults.",
+        ),
     ] = False,
     preview: Preview = False,
     statistics: Statistics = None,
@@ -86,7 +90,8 @@ def predict(
         return
     import medseg
     from medseg.cleanup.saved import load_cleanups
-    from medseg.crf import DenseCRF, Refined
+    from medseg.crf import Refined
+    from medseg.crf.saved import load_crf
     from medseg.learning.ensemble import loader_of
     from medseg.registry import build
 
@@ -97,7 +102,7 @@ def predict(
     settings = {"folder": run, "device": device, **given}
     model: Model | Ensemble | Refined = build(loader_of(run), settings, "loading a trained model")
     if crf:
-        model = Refined(model, build(DenseCRF, {"device": device, **of_crf}, "crf"))
+        model = Refined(model, load_crf(run, device, of_crf))
     part = shard_of(shard)
     outcome = medseg.predict(
         model,

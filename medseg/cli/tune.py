@@ -1,8 +1,10 @@
-"""`medseg tune`: parameters of a classical method from annotated cases."""
+"""`medseg tune`: parameters of a classical method, or of a CRF, from annotated cases."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -11,22 +13,38 @@ import typer
 from medseg.cli.options import Device, Overwrite, Quiet, Settings, Threads, assignments
 
 if TYPE_CHECKING:
-    from medseg.tuning import Tuned
+    from medseg.tuning import Search, Tuned, TunedCRF
     from medseg.tuning.halving import Seeds
+
+_CRF = "crf"
 
 
 def tune(
     chain: Annotated[
         str,
         typer.Argument(
-            metavar="METHOD|CHAIN",
-            help="A classical method, or filters, a method and clean-ups: gaussian+otsu.",
+            metavar="METHOD|CHAIN|crf",
+            help="A classical method, or filters, a method and clean-ups: gaussian+otsu. The word "
+            "crf tunes the CRF of `medseg predict RUN --crf`.",
         ),
     ],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A data set: a folder or a CSV.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="For the parameters, .json.")
+    places: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[RUN] DATA",
+            help="A data set: a folder or a CSV; before it, for crf, the folder of a trained "
+            "model.",
+        ),
     ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="For the parameters, .json; those of a CRF go into RUN.",
+        ),
+    ] = None,
     parameters: Settings = None,
     ranges: Annotated[
         list[str] | None,
@@ -67,18 +85,15 @@ def tune(
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Fit the parameters of a classical method to the annotated cases of DATA.
+    """Fit the parameters of a classical method, or of a CRF, to the annotated cases of DATA.
 
     Parameters given by --set are fixed; all others that have a range vary. The score printed is
-    that of cases that were held out. Use what was found with: medseg segment -m FILE.
+    that of cases that were held out. Use what was found with: medseg segment -m FILE. That of a
+    CRF is for the cases of DATA that validated in RUN, whose probabilities are computed once.
     """
     import medseg
     from medseg.device import resolve
 
-    if output.suffix != ".json":
-        raise ValueError(f"parameters are written as .json, got {output}")
-    if output.exists() and not overwrite:
-        raise FileExistsError(f"{output} exists already; --overwrite replaces it")
     resolve(device)
     search = medseg.Search(
         metric=metric,
@@ -91,9 +106,52 @@ def tune(
         ranges=ranges_of(ranges or []),
         device=device,
     )
+    if chain == _CRF:
+        _tune_crf(places, output, search, overwrite=overwrite)
+    else:
+        _tune_chain(chain, places, output, search, overwrite=overwrite)
+
+
+def _tune_chain(
+    chain: str, places: list[Path], output: Path | None, search: Search, *, overwrite: bool
+) -> None:
+    import medseg
+
+    if len(places) != 1:
+        raise ValueError(
+            f"tune {chain} takes one data set, got {len(places)} places; --range and --set take "
+            "one value each"
+        )
+    if output is None or output.suffix != ".json":
+        raise ValueError(f"parameters are written as .json, to -o FILE.json, got {output}")
+    _require_free(output, overwrite=overwrite)
+    (data,) = places
     found = medseg.tune(chain, medseg.Dataset.read(data), search)
     found.save(output, str(data))
     _show(found, output)
+
+
+def _tune_crf(places: list[Path], output: Path | None, search: Search, *, overwrite: bool) -> None:
+    import medseg
+    from medseg.learning.ensemble import loader_of
+    from medseg.learning.run import Run
+    from medseg.tuning import not_trained_on
+
+    if len(places) != 2:
+        raise ValueError(f"tune crf takes a run and a data set, RUN DATA, got {len(places)} places")
+    if output is not None:
+        raise ValueError("tune crf writes into the folder of the run, for predict; leave out -o")
+    run, data = places
+    _require_free(Run(run).crf, overwrite=overwrite)
+    cases = not_trained_on(run, medseg.Dataset.read(data))
+    found = medseg.tune_crf(loader_of(run)(run, search.device), cases, search)
+    found.save(run, str(data))
+    _show_crf(found, run)
+
+
+def _require_free(output: Path, *, overwrite: bool) -> None:
+    if output.exists() and not overwrite:
+        raise FileExistsError(f"{output} exists already; --overwrite replaces it")
 
 
 def ranges_of(texts: list[str]) -> dict[str, tuple[float, float] | list[Any]]:
@@ -141,6 +199,34 @@ def _show(found: Tuned, output: Path) -> None:
         typer.echo(f"Use it with: medseg segment INPUT -o FOLDER -m {output} --seeds SEEDS")
     else:
         typer.echo(f"Use it with: medseg segment INPUT -o FOLDER -m {output}")
+
+
+def _show_crf(found: TunedCRF, run: Path) -> None:
+    search, gains = found.search, found.gains
+    settings = {key: value for key, value in asdict(found.crf).items() if key != "device"}
+    typer.echo("  ".join([_CRF, *_assigned(settings)]))
+    typer.echo(
+        f"{search.metric} {found.score_before:.4f} without a CRF; {found.training_score:.4f} with "
+        f"one on the cases fitted to, of {found.trials} settings"
+    )
+    use = f"medseg predict {run} INPUT -o FOLDER --crf"
+    if not gains:
+        typer.echo(f"Nothing was held out, so whether it helps is not known. Use it with: {use}")
+        return
+    low, high = found.interval
+    gain = sum(gains.values()) / len(gains)
+    typer.echo(
+        f"{search.metric} {found.score:.4f} held out, {len(gains)} cases in "
+        f"{len(found.settings)} folds: {sum(g > 0 for g in gains.values())} gain, "
+        f"{sum(g < 0 for g in gains.values())} lose, in the mean {gain:+.4f}"
+        + (f" [{low:.4f}, {high:.4f}]" if isfinite(low) else "")
+    )
+    if gain <= 0:
+        typer.echo("The CRF does not help: predict without --crf.")
+    elif isfinite(low) and low <= 0:
+        typer.echo(f"The CRF may help, or it is chance. Use it with: {use}")
+    else:
+        typer.echo(f"The CRF helps. Use it with: {use}")
 
 
 def _assigned(settings: Mapping[str, object]) -> list[str]:

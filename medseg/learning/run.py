@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from medseg.crf.saved import CRF_FILE
 from medseg.io import remove_unfinished
 
 
@@ -71,6 +72,11 @@ class Run:
         return self.folder / "checkpoint.safetensors"
 
     @property
+    def crf(self) -> Path:
+        """A CRF that was tuned to what the weights say."""
+        return self.folder / CRF_FILE
+
+    @property
     def log(self) -> Path:
         """One JSON object a line: losses, and the scores of the validation."""
         return self.folder / "log.jsonl"
@@ -105,7 +111,7 @@ class Run:
         folders = self.cache, self.tensorboard, self.predictions, self.earlier, self.unfinished
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
-        for file in self.files():
+        for file in (*self.files(), self.crf):
             file.unlink(missing_ok=True)
 
 

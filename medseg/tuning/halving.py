@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf, isnan
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from medseg.dataset import Case
+from medseg.tuning.classes import Pairs
+from medseg.tuning.judging import Judge
 from medseg.tuning.space import Ranges
-from medseg.tuning.trials import Fit, Trials
+from medseg.tuning.trials import Fit
 
 Seeds = Literal["none", "reference"]
 _FEWER = 3  # settings, and more cases, from one stage to the next
@@ -66,7 +68,43 @@ class Search:
             raise ValueError(f"seeds are none or made from the reference, got {self.seeds!r}")
 
 
-def finalists(trials: Trials, numbers: Sequence[int], cases: Sequence[Case]) -> dict[int, Fit]:
+class Contest(Protocol):
+    """Settings by number, and what they are worth on cases."""
+
+    @property
+    def judge(self) -> Judge:
+        """Says which score is better."""
+        ...
+
+    @property
+    def settings(self) -> Sequence[Mapping[str, Any]]:
+        """All that were added, in order."""
+        ...
+
+    @property
+    def refusals(self) -> Mapping[int, str]:
+        """Why settings could not be used on some case, by number."""
+        ...
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether any setting could be used on any case."""
+        ...
+
+    def add(self, setting: Mapping[str, Any]) -> int | None:
+        """Number of a setting; None if it is there already, ValueError if it can't be."""
+        ...
+
+    def fit(self, number: int, cases: Sequence[Case]) -> Fit:
+        """What a setting is worth on some cases, with its classes matched there if need be."""
+        ...
+
+    def apply(self, number: int, pairs: Pairs, cases: Sequence[Case]) -> Fit:
+        """What a setting is worth on some cases, with its classes matched before."""
+        ...
+
+
+def finalists(trials: Contest, numbers: Sequence[int], cases: Sequence[Case]) -> dict[int, Fit]:
     """Try settings on ever more of the cases; what the last of them are worth on all.
 
     From one stage to the next there are three times as many cases, each stage beginning with
@@ -81,7 +119,7 @@ def finalists(trials: Trials, numbers: Sequence[int], cases: Sequence[Case]) -> 
     return fits
 
 
-def ranked(trials: Trials, fits: Mapping[int, Fit]) -> list[int]:
+def ranked(trials: Contest, fits: Mapping[int, Fit]) -> list[int]:
     """Numbers of settings, the best first; of equals, the first."""
 
     def rank(number: int) -> tuple[float, int]:

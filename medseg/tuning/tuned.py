@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite, nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import medseg
 from medseg.chain import Chain
 from medseg.io import replace_file
 from medseg.tuning.halving import Search
 from medseg.volume import Image, Labels
+
+if TYPE_CHECKING:
+    from medseg.tuning.refining import TunedCRF
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,7 @@ class Tuned:
     @property
     def score(self) -> float:
         """Mean score of cases that were held out; nan without cross-validation."""
-        values = [value for value in self.scores.values() if isfinite(value)]
-        return sum(values) / len(values) if values else nan
+        return mean_of(self.scores.values())
 
     def segment(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
@@ -73,22 +75,34 @@ class Tuned:
 
     def to_json(self) -> dict[str, Any]:
         """How it was found, as plain values; null is not defined."""
-        searched = asdict(self.search)
-        return {
-            "version": medseg.__version__,
-            "metric": self.search.metric,
-            "held_out_score": _number(self.score),
-            "training_score": _number(self.training_score),
-            "seeds": self.search.seeds,
-            "seed": self.search.seed,
-            "trials": self.trials,
-            "refused": self.refused,
-            "fixed": searched["fixed"],
-            "space": dict(self.space),
-            "folds": [dict(setting) for setting in self.settings],
-            "scores": {case: _number(score) for case, score in self.scores.items()},
-        }
+        return record(self)
 
 
-def _number(value: float) -> float | None:
+def record(found: Tuned | TunedCRF) -> dict[str, Any]:
+    """How something was found, as plain values; null is not defined."""
+    searched = asdict(found.search)
+    return {
+        "version": medseg.__version__,
+        "metric": found.search.metric,
+        "held_out_score": number(found.score),
+        "training_score": number(found.training_score),
+        "seeds": found.search.seeds,
+        "seed": found.search.seed,
+        "trials": found.trials,
+        "refused": found.refused,
+        "fixed": searched["fixed"],
+        "space": dict(found.space),
+        "folds": [dict(setting) for setting in found.settings],
+        "scores": {case: number(score) for case, score in found.scores.items()},
+    }
+
+
+def mean_of(scores: Iterable[float]) -> float:
+    """Mean of those that are finite; nan if none is."""
+    values = [value for value in scores if isfinite(value)]
+    return sum(values) / len(values) if values else nan
+
+
+def number(value: float) -> float | None:
+    """Value as JSON has it: null if it is not finite."""
     return value if isfinite(value) else None

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice, takewhile
-from typing import Any, TypeVar
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import TypeVar
 
 from medseg.chain import Chain, with_parameters
 from medseg.classical import METHODS
 from medseg.crf import REFINEMENTS
-from medseg.dataset import Case, Dataset
+from medseg.dataset import Dataset
 from medseg.filters import FILTERS
-from medseg.progress import progress
-from medseg.tuning.halving import Search, finalists, ranked
+from medseg.tuning.halving import Search
 from medseg.tuning.judging import Judge
+from medseg.tuning.searching import Sides, best_of, search_through, shuffled
 from medseg.tuning.shelf import Shelf
 from medseg.tuning.space import Space
 from medseg.tuning.trials import Fit, Trials
 from medseg.tuning.tuned import Tuned
 
 T = TypeVar("T")
-log = logging.getLogger("medseg")
-_BATCH = 27  # settings, of which the best go on
-_FIRST_BATCH = 3  # with a limit of time, to see how long they take
-_PATIENCE = 1000  # draws that bring nothing new, until there is nothing new
 _LOOKED_AT = 8  # cases that say how bright images are
 _RELABEL, _PAIRS = "relabel", "relabel.pairs"
 
@@ -80,83 +71,20 @@ def tune(chain: str, training: Dataset, search: Search | None = None) -> Tuned:
     # A chain has a method, and any does for building the filters.
     steady = Chain.of([*leading, {"name": "mean"}], wanted.device).filters
     shelf = Shelf(steady, seeded=wanted.seeds == "reference")
-    order = _shuffled(training.cases, wanted.seed)
+    order = shuffled(training.cases, wanted.seed)
     if space.open:
         space = space.within(*shelf.span(order[:_LOOKED_AT]))
     trials = Trials(steps, shelf, judge, matching=matching, device=wanted.device)
-    sides = _Sides.of(training, order, wanted.folds)
-    fits = _search(trials, space, sides, wanted)
+    sides = Sides.of(training, order, wanted.folds)
+    fits = search_through(trials, space, sides, wanted)
     return _chosen(trials, space, sides, fits, wanted)
 
 
-@dataclass(frozen=True)
-class _Sides:
-    """What is fitted to, and what is held out meanwhile; the last side is of all cases."""
-
-    fitting: tuple[tuple[Case, ...], ...]
-    held_out: tuple[tuple[Case, ...], ...]
-
-    @classmethod
-    def of(cls, training: Dataset, order: Sequence[Case], folds: int) -> _Sides:
-        count = min(folds, len({case.patient or case.name for case in order}))
-        if folds and count < 2:
-            log.warning("one patient can't be cross-validated: nothing is held out")
-        parts = training.folds(count) if count > 1 else ()
-        fitting = [tuple(case for case in order if case in part.cases) for part, _ in parts]
-        return cls((*fitting, tuple(order)), tuple(part.cases for _, part in parts))
-
-
-def _search(trials: Trials, space: Space, sides: _Sides, search: Search) -> list[dict[int, Fit]]:
-    """Settings that came through to the end, by number, on each side."""
-    fits: list[dict[int, Fit]] = [{} for _ in sides.fitting]
-    new = islice(_settings(trials, space, search.seed), search.trials)
-    begun, size = time.monotonic(), _BATCH if search.minutes is None else _FIRST_BATCH
-    with progress("tune") as shown:
-        while batch := list(islice(new, size)):
-            before = time.monotonic()
-            for number, (found, cases) in enumerate(zip(fits, sides.fitting, strict=True)):
-                share = (batch[0] + len(batch) * number / len(fits)) / search.trials
-                shown.update(share, f"{len(trials.settings)} settings")
-                found.update(finalists(trials, batch, cases))
-            now = time.monotonic()
-            if search.minutes is not None:
-                left = 60 * search.minutes - (now - begun)
-                size = min(_BATCH, 3 * size, max(0, int(left * len(batch) / (now - before))))
-    if not trials.succeeded:
-        why = next(iter(trials.refusals.values()))
-        hint = "" if search.seeds != "none" else "; seeds can be made from the reference"
-        raise ValueError(f"no setting could segment a case: {why}{hint * ('seeds' in why)}")
-    return fits
-
-
-def _settings(trials: Trials, space: Space, seed: int) -> Iterator[int]:
-    """Numbers of settings that are new and can be built, the defaults first."""
-    rng = np.random.default_rng(seed)
-    drawn: dict[str, Any] = {}
-    idle, why = 0, ""
-    while idle < _PATIENCE:
-        idle += 1
-        try:
-            number = trials.add(drawn)
-        except ValueError as error:
-            why = str(error)
-        else:
-            if number is not None:
-                idle = 0
-                yield number
-        drawn = space.draw(rng)
-    if not trials.settings:
-        raise ValueError(f"no setting is legal: {why}")
-
-
 def _chosen(
-    trials: Trials, space: Space, sides: _Sides, fits: Sequence[Mapping[int, Fit]], search: Search
+    trials: Trials, space: Space, sides: Sides, fits: Sequence[Mapping[int, Fit]], search: Search
 ) -> Tuned:
     """The best setting of all cases; and the scores of those of the folds where held out."""
-    *of_folds, best = (ranked(trials, side)[0] for side in fits)
-    scores: dict[str, float] = {}
-    for number, side, cases in zip(of_folds, fits[:-1], sides.held_out, strict=True):
-        scores |= trials.apply(number, side[number].pairs, cases).scores
+    of_folds, best, scores = best_of(trials, sides, fits)
     whole = fits[-1][best]
     return Tuned(
         trials.chain(best, whole.pairs),
@@ -189,8 +117,3 @@ def _with_names(given: Mapping[str, T], names: Sequence[str]) -> dict[str, T]:
     """Parameters by the name of their step too, which the method's may lack."""
     method = next((name for name in names if name in METHODS), "")
     return {key if "." in key else f"{method}.{key}": value for key, value in given.items()}
-
-
-def _shuffled(cases: Sequence[Case], seed: int) -> list[Case]:
-    order = np.random.default_rng(seed).permutation(len(cases))
-    return [cases[place] for place in order]
