@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import medseg
+from medseg.crf.saved import load_crf
 from medseg.phantom import draw_case, draw_cohort
 
 PIPELINES = Path(__file__).parent.parent / "pipelines"
@@ -39,23 +40,46 @@ def test_hippocampus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (tmp_path / "run" / "curve.png").stat().st_size > 0
 
 
-def test_brats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def draw_brats(folder: Path, shape: tuple[int, ...] = (32, 32, 16)) -> Path:
+    """A case with four labels for training, and one for validation."""
     for side, seed in (("train", 1), ("validation", 2)):
-        folder = tmp_path / side / f"patient{seed}"
-        image, lesion = draw_case(seed, (32, 32, 16))
-        values = np.where(lesion.array > 0, np.arange(32)[:, None, None] % 4 + 1, 0)
-        medseg.write(image.channel(0), folder / "t1c.nii.gz")
-        medseg.write(image.channel(1), folder / "flair.nii.gz")
-        medseg.write(lesion.on(values, lesion.grid), folder / "label.nii.gz")
+        place = folder / side / f"patient{seed}"
+        image, lesion = draw_case(seed, shape)
+        values = np.where(lesion.array > 0, np.arange(shape[0])[:, None, None] % 4 + 1, 0)
+        medseg.write(image.channel(0), place / "t1c.nii.gz")
+        medseg.write(image.channel(1), place / "flair.nii.gz")
+        medseg.write(lesion.on(values, lesion.grid), place / "label.nii.gz")
         brain = (image.array[0] > 0.1).astype(np.uint8)
-        medseg.write(lesion.on(brain, lesion.grid), folder / "brainmask.nii.gz")
+        medseg.write(lesion.on(brain, lesion.grid), place / "brainmask.nii.gz")
+    return folder
 
-    pipeline("brats.py").main(tmp_path, tmp_path / "run", steps=2, patch=16)
+
+def test_brats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline("brats.py").main(draw_brats(tmp_path), tmp_path / "run", steps=2, patch=16)
 
     assert "whole" in capsys.readouterr().out
     predicted = medseg.read_labels(tmp_path / "run" / "predictions" / "patient2.nii.gz")
     mask = medseg.read_labels(tmp_path / "validation" / "patient2" / "brainmask.nii.gz")
     assert not predicted.array[mask.array == 0].any()
+
+
+def test_crf_after_deepmedic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread: None
+) -> None:
+    data, run = draw_brats(tmp_path, (24, 24, 12)), tmp_path / "run"
+
+    pipeline("crf_after_deepmedic.py").main(data, run, steps=2, trials=2)
+
+    printed = capsys.readouterr().out
+    assert "train: " in printed
+    assert "before  whole" in printed
+    assert "after   whole" in printed
+    model = medseg.Model.load(run)
+    case = medseg.Dataset.read(data / "validation").cases[0]
+    wanted = medseg.Refined(model, load_crf(run)).segment(case.image(), mask=case.mask())
+    after = medseg.read_labels(run / "after" / "patient2.nii.gz")
+    np.testing.assert_array_equal(after.array, wanted.array)
+    assert (run / "pictures" / "patient2.png").stat().st_size > 0
 
 
 def drawn_head(spacing: float = 4.0) -> tuple[medseg.Image, medseg.Labels]:
