@@ -121,6 +121,7 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
     margin: tuple[int, ...] | None = None,
     period: tuple[int, ...] | None = None,
     window: Callable[[int], Tensor] = centred,
+    sums: torch.dtype = torch.float32,
 ) -> Iterator[Slab]:
     """Logits of a volume, a slab of rows at a time, from the first row to the last.
 
@@ -146,6 +147,9 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
         With a margin, tiles start on multiples of it.
     window : function of int -> (side,) tensor
         Weights of the logits along a tile of so many voxels.
+    sums : torch.dtype
+        In which weighted logits are added up. Half the memory is bfloat16's, which is exact to
+        some thousandths; float16 has no numbers for the weights in the corners of a volume.
 
     Yields
     ------
@@ -172,7 +176,9 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
     for number, layer in enumerate(layers):
         while edges[number + len(blocks)] < layer[-1] + patch[0]:
             first, end = edges[number + len(blocks) :][:2]
-            blocks[first] = torch.zeros((classes, end - first, *covered[1:]), device=volume.device)
+            blocks[first] = torch.zeros(
+                (classes, end - first, *covered[1:]), dtype=sums, device=volume.device
+            )
         corners = list(product(layer, *starts[1:]))
         if mask is not None:
             corners = [corner for corner in corners if mask[_at(corner, patch)].any()]
@@ -273,7 +279,7 @@ def _add(
             if first < end:
                 rows = slice(first - corner[0], end - corner[0])
                 place = (slice(None), slice(first - start, end - start), *inside)
-                total[place].addcmul_(of_tile[:, rows].to(total.dtype), window[rows])
+                total[place].addcmul_(of_tile[:, rows].to(window.dtype), window[rows])
 
 
 def _slab(

@@ -12,6 +12,7 @@ from torch import Tensor
 from medseg import Image, Model
 from medseg.learning.mirroring import mirrored
 from medseg.learning.passes import Passes, constant_once, in_halves
+from medseg.learning.regridding import stretches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHORT = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
@@ -111,8 +112,33 @@ def test_no_memory_at_all_is_an_error() -> None:
         list(passes(1).over(torch.randn(1, 20, 18, 16), None))
 
 
+def with_free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    for module in ("memory", "passes"):
+        monkeypatch.setattr(f"medseg.learning.{module}.free_memory", lambda _: size)
+
+
+def test_sums_take_half_the_room_where_there_is_not_all_of_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    volume, some = torch.randn(1, 20, 18, 16, generator=torch.manual_seed(0)), passes(10**9)
+    whole = list(some.over(volume, None))
+    with_free(monkeypatch, 3 * some.plan.outputs * 8 * 18 * 16)
+    with caplog.at_level(logging.WARNING, "medseg"):
+        half = list(some.over(volume, None))
+    assert "memory is short: the sums of logits are kept in bfloat16" in caplog.text
+    assert {slab.total.dtype for slab in half} == {torch.bfloat16}
+    for shape in ((20, 18, 16), (27, 20, 16)):
+        found, wanted = (
+            torch.cat([some.logits() for some in stretches(slabs, 20, shape)], dim=1)
+            for slabs in (half, whole)
+        )
+        torch.testing.assert_close(found, wanted, atol=0.02, rtol=0.02)
+        chosen = [some.most_likely() for some in stretches(half, 20, shape)]
+        assert torch.cat(chosen).shape == shape
+
+
 def test_sums_that_do_not_fit_are_refused_before_any_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medseg.learning.memory.free_memory", lambda _: 1000)
+    with_free(monkeypatch, 1000)
     some = passes(10**9)
     with pytest.raises(ValueError, match=r"to sum up 3 classes over \(8, 18, 16\) voxels takes"):
         list(some.over(torch.randn(1, 20, 18, 16), None))

@@ -10,6 +10,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from medseg.device import free_memory
 from medseg.learning.memory import memory_errors, require_room
 from medseg.learning.mirroring import mirrored
 from medseg.learning.plan import Plan
@@ -18,7 +19,7 @@ from medseg.tiling import Slab, at_half, centred, sweep
 log = logging.getLogger("medseg")
 # Voxels that go through the network together: more are no faster.
 _BATCH_VOXELS = {"cpu": 2**17, "cuda": 2**21}
-_FLOAT = 4
+_FLOAT, _HALF = 4, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,8 @@ class Passes:
     def over(self, volume: Tensor, mask: Tensor | None) -> Iterator[Slab]:
         """Logits of a (C, ...) volume, a slab of rows at a time.
 
-        Where there is not enough memory for a tile, smaller ones are taken, and the log says so.
+        Where there is not enough memory for a tile, smaller ones are taken, and where there is not
+        for the sums of the logits, they are kept in bfloat16; the log says so.
 
         Raises
         ------
@@ -51,9 +53,9 @@ class Passes:
             If there is not enough even for the smallest.
         """
         tile = self.tile(tuple(volume.shape[1:]))
-        self._require_room(volume, tile)
+        sums = self._sums(volume, tile)
         while True:
-            slabs = self._swept(volume, mask, tile)
+            slabs = self._swept(volume, mask, tile, sums)
             try:
                 first = next(slabs)
             except MemoryError:
@@ -72,7 +74,9 @@ class Passes:
         """Voxels of a tile of a volume of this shape, where there is memory for it."""
         return self._exact_tile(shape) if self._exact else self._patch(shape)
 
-    def _swept(self, volume: Tensor, mask: Tensor | None, tile: tuple[int, ...]) -> Iterator[Slab]:
+    def _swept(
+        self, volume: Tensor, mask: Tensor | None, tile: tuple[int, ...], sums: torch.dtype
+    ) -> Iterator[Slab]:
         network = self.plan.network
         seen = zip(network.margin, network.rim, strict=True)
         margin = self._in_volume(tuple(m + rim for m, rim in seen), 0)
@@ -89,6 +93,7 @@ class Passes:
             margin=margin if self._exact else None,
             period=self._in_volume(network.period, 1),
             window=at_half if self.plan.conventions.window == "half" else centred,
+            sums=sums,
         )
 
     @property
@@ -96,12 +101,22 @@ class Passes:
         """Whether logits are the same wherever a tile begins: those of networks with a margin."""
         return any(self.plan.network.margin)
 
-    def _require_room(self, volume: Tensor, tile: tuple[int, ...]) -> None:
-        """Raise ValueError if the sums of the logits of a row of tiles do not fit in memory."""
+    def _sums(self, volume: Tensor, tile: tuple[int, ...]) -> torch.dtype:
+        """In which the logits of a row of tiles are summed up, so that they fit in memory.
+
+        Raises
+        ------
+        ValueError
+            If they do not, in half the bytes either.
+        """
         sides = [max(n, side) for n, side in zip(volume.shape[1:], tile, strict=True)]
-        size = _FLOAT * self.plan.outputs * tile[0] * prod(sides[1:])
+        numbers = self.plan.outputs * tile[0] * prod(sides[1:])
+        if _FLOAT * numbers <= free_memory(volume.device):
+            return torch.float32
         what = f"to sum up {self.plan.outputs} classes over {(tile[0], *sides[1:])} voxels"
-        require_room(size, what, volume.device)
+        require_room(_HALF * numbers, what, volume.device)
+        log.warning("memory is short: the sums of logits are kept in bfloat16")
+        return torch.bfloat16
 
     def _patch(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Sides of a tile: the patch, or a volume hardly larger, which then needs one pass."""
