@@ -11,7 +11,7 @@ from torch import nn
 from medseg.networks.config import NetworkConfig
 from medseg.networks.tracing import seen
 
-_LONGEST = 2**13
+LONGEST = 2**13
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,7 @@ def receptive_field(network: NetworkConfig) -> ReceptiveField:
         If one sees more than 8192 voxels along an axis, or the network computes in a way that
         is not known here, such as attention, in which all voxels see each other.
     """
-    try:
-        with torch.device("meta"):
-            module = network.build(1, 2).eval()
-    except RuntimeError as error:
-        raise ValueError(f"{network} can't be built without drawing weights: {error}") from error
+    module = without_weights(network)
     along = [_along(module, network, axis) for axis in range(network.ndim)]
     before, after = zip(*along, strict=True)
     return ReceptiveField(before, after)
@@ -76,6 +72,21 @@ def output_size(network: NetworkConfig, input_size: tuple[int, ...]) -> tuple[in
     return size
 
 
+def without_weights(network: NetworkConfig) -> nn.Module:
+    """Build a network for an only channel on the meta device, where its weights take no memory.
+
+    Raises
+    ------
+    ValueError
+        If it can't be built there.
+    """
+    try:
+        with torch.device("meta"):
+            return network.build(1, 2).eval()
+    except RuntimeError as error:
+        raise ValueError(f"{network} can't be built without drawing weights: {error}") from error
+
+
 def _along(
     module: nn.Module, network: NetworkConfig, axis: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -83,7 +94,7 @@ def _along(
     margin, phases = network.margin[axis], network.multiple[axis]
     size = [n + 2 * side for n, side in zip(network.smallest, network.margin, strict=True)]
     length = size[axis] + 4 * phases
-    while length < 4 * _LONGEST:
+    while length < 4 * LONGEST:
         first, last = seen(module, (*size[:axis], length, *size[axis + 1 :]), axis)
         # Whoever sees the last voxel would perhaps see more, if there were more.
         inside = np.flatnonzero((first > 0) & (last < length - 1))
@@ -93,4 +104,4 @@ def _along(
             own = chosen + margin
             return tuple((own - first[chosen]).tolist()), tuple((last[chosen] - own).tolist())
         length += length - size[axis]
-    raise ValueError(f"an output voxel of the network sees more than {_LONGEST} voxels")
+    raise ValueError(f"an output voxel of the network sees more than {LONGEST} voxels")
