@@ -10,7 +10,7 @@ from pathlib import Path
 from medseg.io import read_image, read_labels
 from medseg.pictures.paper import save_png
 from medseg.pictures.planes import Panel, as_scanned, panels_of
-from medseg.pictures.sheet import Sheet, draw_sheet
+from medseg.pictures.sheet import Sheet, draw_sheet, note_of
 from medseg.pictures.view import View
 from medseg.volume import Image, Labels
 
@@ -99,7 +99,7 @@ def draw_overlay(
     view = view or View()
     panels = panels_of(image, labels, reference, view)
     names = _names(labels, reference)
-    save_png(draw_sheet(Sheet([panels], names, title, _note(image, panels, view))), path)
+    save_png(draw_sheet(Sheet([panels], names, title, note_of(image, panels, view))), path)
 
 
 def draw_comparison(
@@ -124,7 +124,7 @@ def draw_comparison(
     ]
     rows = list(zip(*columns, strict=True))
     names = _names(*segmentations.values(), reference)
-    save_png(draw_sheet(Sheet(rows, names, title, _note(image, columns[0], view))), path)
+    save_png(draw_sheet(Sheet(rows, names, title, note_of(image, columns[0], view))), path)
 
 
 def draw_mosaic(
@@ -154,7 +154,7 @@ def draw_mosaic(
     panels, names, note = [], {}, ""
     for tile in tiles:
         planes = panels_of(tile.image, tile.labels, tile.reference, view)
-        note = note or _note(tile.image, planes, view)
+        note = note or note_of(tile.image, planes, view)
         panels.append(replace(as_scanned(planes), caption=tile.title))
         names.update(_names(tile.labels, tile.reference))
     if not panels:
@@ -210,19 +210,6 @@ def _headed(panels: Sequence[Panel], heading: str) -> list[Panel]:
 
 def _names(*maps: Labels | None) -> dict[int, str]:
     return {label: name for each in maps if each is not None for label, name in each.names.items()}
-
-
-def _note(image: Image | None, panels: Sequence[Panel], view: View) -> str:
-    """Convention, and the channel where there are several."""
-    parts = []
-    if panels[0].letters:
-        side = "left" if view.convention == "radiological" else "right"
-        parts.append(f"{view.convention} view: the patient's right is on the {side}")
-    if image is not None and image.channels > 1:
-        index = view.channel or 0
-        name = image.names[index] if image.names else f"{index + 1} of {image.channels}"
-        parts.append(f"channel {name}")
-    return "   ·   ".join(parts)
 
 
 def _columns(panels: Sequence[Panel]) -> int:

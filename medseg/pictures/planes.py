@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import NamedTuple, TypeVar, cast
@@ -14,6 +14,7 @@ from medseg.pictures.view import View
 from medseg.volume import BACKGROUND, Grid, Image, Labels, reorient, require_match
 
 _Volume = TypeVar("_Volume", bound=Image | Labels)
+Paint = Callable[[NDArray[np.uint8], NDArray], NDArray[np.uint8]]
 
 _NAMES = ("sagittal", "coronal", "axial")
 _LETTERS = ("APSI", "RLSI", "RLAP")  # on the left, right, top and bottom of each of them
@@ -70,7 +71,12 @@ class Panel:
 
 
 def panels_of(
-    image: Image | None, labels: Labels, reference: Labels | None, view: View
+    image: Image | None,
+    labels: Labels,
+    reference: Labels | None,
+    view: View,
+    *,
+    paint: tuple[Image, Paint] | None = None,
 ) -> tuple[Panel, ...]:
     """Axial, coronal and sagittal plane, each where most of the structures is seen.
 
@@ -81,6 +87,9 @@ def panels_of(
     ----------
     image : Image, optional
         Without it, structures are shown on black.
+    paint : (Image, function), optional
+        Values, and what paints them over shades of 0 to 255. All of the planes is seen then,
+        otherwise what there is to be seen.
 
     Raises
     ------
@@ -101,7 +110,14 @@ def panels_of(
     window = view.window or _window(shades)
     shades = [_windowed(each, *window) for each in shades]
     cuts = [[_cut(array, plane) for array in arrays] for plane in planes]
-    box = _box(planes, [_content(*both) for both in zip(shades, cuts, strict=True)])
+    box = {axis: slice(None) for axis in range(3)}
+    if paint is None:
+        box = _box(planes, [_content(*both) for both in zip(shades, cuts, strict=True)])
+    else:
+        values, over = _canonical(paint[0]).array[0], paint[1]
+        shades = [
+            over(*both) for both in zip(shades, (_cut(values, p) for p in planes), strict=True)
+        ]
     return tuple(
         _panel(plane, maps[0].grid, box, (shade, cut), view if known else None)
         for plane, shade, cut in zip(planes, shades, cuts, strict=True)

@@ -11,6 +11,8 @@ from medseg.pictures.legend import draw_legend, legend_of
 from medseg.pictures.painting import draw_bar, draw_letters, painted
 from medseg.pictures.paper import INK, PALE, PAPER, TEXT, TITLE, draw_text, fitted
 from medseg.pictures.planes import Panel
+from medseg.pictures.view import View
+from medseg.volume import Image
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -82,6 +84,19 @@ def draw_sheet(sheet: Sheet) -> Picture:
     draw_legend(pen, legend, (_EDGE, top), _CAPTION)
     draw_text(pen, (_EDGE, top + len(legend) * _CAPTION), sheet.note, TEXT - 4, PALE)
     return canvas
+
+
+def note_of(image: Image | None, panels: Sequence[Panel], view: View) -> str:
+    """Convention, and the channel where there are several."""
+    parts = []
+    if panels[0].letters:
+        side = "left" if view.convention == "radiological" else "right"
+        parts.append(f"{view.convention} view: the patient's right is on the {side}")
+    if image is not None and image.channels > 1:
+        index = view.channel or 0
+        name = image.names[index] if image.names else f"{index + 1} of {image.channels}"
+        parts.append(f"channel {name}")
+    return "   ·   ".join(parts)
 
 
 def _pictures(sheet: Sheet) -> list[list[Picture]]:
