@@ -54,15 +54,26 @@ def crop(volume: _Volume, start: tuple[int, ...], shape: tuple[int, ...]) -> _Vo
     ValueError
         If the box does not lie inside the volume.
     """
-    grid = volume.grid
+    part = part_of(volume.grid, start, shape)
+    at: tuple[Any, ...] = (..., *(slice(a, a + n) for a, n in zip(start, shape, strict=True)))
+    return cast(_Volume, volume.on(volume.array[at], part))
+
+
+def part_of(grid: Grid, start: tuple[int, ...], shape: tuple[int, ...]) -> Grid:
+    """Grid of the box of `shape` voxels whose first voxel is `start`.
+
+    Raises
+    ------
+    ValueError
+        If the box does not lie inside the grid.
+    """
     ends = [a + n for a, n in zip(start, shape, strict=False)]
     fits = len(start) == len(shape) == grid.ndim
     if not fits or min(start) < 0 or any(np.greater(ends, grid.shape)):
         raise ValueError(f"a box from {start} of {shape} voxels does not lie inside {grid.shape}")
     affine = grid.affine.copy()
     affine[:, -1] = grid.affine @ (*start, 1)
-    at: tuple[Any, ...] = (..., *(slice(a, b) for a, b in zip(start, ends, strict=True)))
-    return cast(_Volume, volume.on(volume.array[at], Grid(shape, affine, grid.code, grid.unit)))
+    return Grid(shape, affine, grid.code, grid.unit)
 
 
 def _sample(

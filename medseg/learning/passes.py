@@ -18,7 +18,7 @@ from medseg.tiling import Slab, at_half, centred, sweep
 
 log = logging.getLogger("medseg")
 # Voxels that go through the network together: more are no faster.
-_BATCH_VOXELS = {"cpu": 2**17, "cuda": 2**21}
+BATCH_VOXELS = {"cpu": 2**17, "cuda": 2**21}
 _FLOAT, _HALF = 4, 2
 
 
@@ -72,34 +72,43 @@ class Passes:
 
     def tile(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Voxels of a tile of a volume of this shape, where there is memory for it."""
-        return self._exact_tile(shape) if self._exact else self._patch(shape)
+        return self._exact_tile(shape) if self.exact else self._patch(shape)
 
     def _swept(
         self, volume: Tensor, mask: Tensor | None, tile: tuple[int, ...], sums: torch.dtype
     ) -> Iterator[Slab]:
-        network = self.plan.network
-        seen = zip(network.margin, network.rim, strict=True)
-        margin = self._in_volume(tuple(m + rim for m, rim in seen), 0)
-        most = max(_BATCH_VOXELS[volume.device.type] // prod(tile), 1)
-        passes = mirrored(in_halves(self._forward()), self.mirrored, most)
+        most = max(BATCH_VOXELS[volume.device.type] // prod(tile), 1)
+        passes = mirrored(in_halves(self.forward()), self.mirrored, most)
         return sweep(
             constant_once(passes),
             volume,
             tile,
             self.plan.outputs,
-            overlap=0.0 if self._exact else self.overlap,
+            overlap=0.0 if self.exact else self.overlap,
             batch=most,
             mask=mask,
-            margin=margin if self._exact else None,
-            period=self._in_volume(network.period, 1),
+            margin=self.margin if self.exact else None,
+            period=self.period,
             window=at_half if self.plan.conventions.window == "half" else centred,
             sums=sums,
         )
 
     @property
-    def _exact(self) -> bool:
+    def exact(self) -> bool:
         """Whether logits are the same wherever a tile begins: those of networks with a margin."""
         return any(self.plan.network.margin)
+
+    @property
+    def margin(self) -> tuple[int, ...]:
+        """Voxels at each end of a tile, along the axes of the volume, that are only seen."""
+        network = self.plan.network
+        seen = zip(network.margin, network.rim, strict=True)
+        return self._in_volume(tuple(m + rim for m, rim in seen), 0)
+
+    @property
+    def period(self) -> tuple[int, ...]:
+        """Voxels on multiples of which the tiles of an exact network begin."""
+        return self._in_volume(self.plan.network.period, 1)
 
     def _sums(self, volume: Tensor, tile: tuple[int, ...]) -> torch.dtype:
         """In which the logits of a row of tiles are summed up, so that they fit in memory.
@@ -153,7 +162,7 @@ class Passes:
         along = dict(zip(self.plan.axes, sides, strict=True))
         return tuple(along.get(axis, rest) for axis in range(len(self.plan.patch)))
 
-    def _forward(self) -> Callable[[Tensor], Tensor]:
+    def forward(self) -> Callable[[Tensor], Tensor]:
         """Return the network on tiles with all axes of the volume, the slice axis of 2D too."""
         axes, rim = self.plan.axes, self.plan.network.rim
         network = self.network if not any(rim) else lambda x: _without_rim(self.network(x), rim)
