@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from medseg.crf import DenseCRF, Refined
     from medseg.dataset import Case, Dataset
     from medseg.evaluation import DEFAULT_METRICS, Rules, Scores, evaluate, evaluate_cases
+    from medseg.explaining import Questions, explain
     from medseg.filters import FILTERS
     from medseg.io import read_image, read_labels, write
     from medseg.learning import RECIPES
@@ -56,6 +57,8 @@ _HOME = {
     "Scores": "medseg.evaluation",
     "evaluate": "medseg.evaluation",
     "evaluate_cases": "medseg.evaluation",
+    "Questions": "medseg.explaining",
+    "explain": "medseg.explaining",
     "read_image": "medseg.io",
     "read_labels": "medseg.io",
     "write": "medseg.io",
@@ -123,6 +126,7 @@ __all__ = [
     "Model",
     "Plan",
     "Probabilistic",
+    "Questions",
     "Refined",
     "Rules",
     "Scores",
@@ -136,6 +140,7 @@ __all__ = [
     "crop",
     "evaluate",
     "evaluate_cases",
+    "explain",
     "label_statistics",
     "make_plan",
     "method",

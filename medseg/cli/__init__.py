@@ -20,6 +20,7 @@ from medseg.cli.convert import convert
 from medseg.cli.demo import demo
 from medseg.cli.ensemble import ensemble
 from medseg.cli.evaluate import evaluate
+from medseg.cli.explain import explain
 from medseg.cli.export import export
 from medseg.cli.import_nnunet import import_nnunet
 from medseg.cli.info import info
@@ -51,6 +52,7 @@ _COMMANDS = (
     export,
     choose,
     ensemble,
+    explain,
     evaluate,
     compare,
 )
