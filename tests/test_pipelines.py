@@ -209,3 +209,21 @@ def test_labels_are_those_of_interpolating_all_classes(capsys: pytest.CaptureFix
     assert (ours == theirs).mean() > 0.999
     export.segment((20, 18, 22), 5, 16)
     assert "(20, 18, 22) voxels, 5 classes" in capsys.readouterr().out
+
+
+def test_what_a_network_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side, seed in (("train", 1), ("validation", 2)):
+        folder = tmp_path / side / f"patient{seed}"
+        image, lesion = draw_case(seed, (16, 16, 12))
+        medseg.write(image.channel(0), folder / "t1c.nii.gz")
+        medseg.write(image.channel(1), folder / "flair.nii.gz")
+        medseg.write(lesion, folder / "label.nii.gz")
+
+    # As good as untrained, it finds its labels anywhere.
+    pipeline("what_it_sees.py").main(tmp_path, tmp_path / "run", steps=1, blocks=4, ascent=1)
+
+    printed = capsys.readouterr().out
+    assert "flair    its mean everywhere  probability 0." in printed
+    assert "t1c      its voxels permuted  probability 0." in printed
+    page = (tmp_path / "run" / "what_it_sees" / "1" / "index.html").read_text()
+    assert "Left out" not in page
