@@ -1,4 +1,4 @@
-"""Loops of the multigrid for diffusion on a grid, compiled.
+"""Loops of a diffusion over all voxels of a grid, compiled.
 
 Volumes are (maps, i, j, k). `ties` (3, i, j, k) join each voxel with the next one along an axis
 and are 0 at the end of the axis, so that what index -1 wraps around to counts for nothing.
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _compiled = numba.njit(nogil=True, cache=True)
-_compiled_sum = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+# Numbers are finite here, so that a largest one is found in vectors too.
+_compiled_sum = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
 
 
 @_compiled
@@ -23,8 +24,8 @@ def inflow(  # noqa: PLR0913 - numba takes no structures of arrays
     stop: int,
     ties: NDArray[np.float32],
     sinks: NDArray[np.float32],
-    values: NDArray[np.floating],
-    out: NDArray[np.floating],
+    values: NDArray[np.float64],
+    out: NDArray[np.float64],
     products: NDArray[np.float64],
 ) -> None:
     """What comes over the ties less what goes into the sinks, and its products with the values.
@@ -58,31 +59,27 @@ def inflow(  # noqa: PLR0913 - numba takes no structures of arrays
 
 
 @_compiled
-def gathered_rest(  # noqa: PLR0913
+def rest(  # noqa: PLR0913
     start: int,
     stop: int,
     ties: NDArray[np.float32],
-    sources: NDArray[np.float32],
-    values: NDArray[np.float32],
-    kept: np.float32,
-    factors: tuple[int, int, int],
-    coarse: NDArray[np.float32],
+    sources: NDArray[np.float64],
+    values: NDArray[np.float64],
+    kept: float,
+    out: NDArray[np.float64],
 ) -> None:
-    """What a sweep from nothing to `values` leaves of the sources, summed over blocks.
+    """What a sweep from nothing to `values` leaves of the sources.
 
-    Of its own source such a sweep leaves each voxel the share `kept`. `start` and `stop` count
-    coarse planes.
+    Of its own source such a sweep leaves each voxel the share `kept`.
     """
-    maps, planes, rows, columns = values.shape
-    rest = np.empty(columns, np.float32)
-    for m in range(maps):
-        for i in range(start * factors[0], min(stop * factors[0], planes)):
+    maps, _, rows, columns = values.shape
+    for i in range(start, stop):
+        for m in range(maps):
             for j in range(rows):
-                source = sources[m, i, j]
+                source, to = sources[m, i, j], out[m, i, j]
                 for k in range(columns):
-                    rest[k] = kept * source[k]
-                _add_neighbours(i, j, ties, values[m], rest)
-                _add_blocks(rest, factors[2], coarse[m, i // factors[0], j // factors[1]])
+                    to[k] = kept * source[k]
+                _add_neighbours(i, j, ties, values[m], to)
 
 
 @_compiled
@@ -91,23 +88,22 @@ def swept(  # noqa: PLR0913
     stop: int,
     ties: NDArray[np.float32],
     relaxation: NDArray[np.float32],
-    sources: NDArray[np.float32],
-    values: NDArray[np.float32],
-    kept: np.float32,
-    out: NDArray[np.float32],
-    tolerance: np.float32,
+    sources: NDArray[np.float64],
+    values: NDArray[np.float64],
+    kept: float,
+    out: NDArray[np.float64],
     products: NDArray[np.float64],
-    large: NDArray[np.int64],
+    largest: NDArray[np.float64],
 ) -> None:
-    """Values after a Jacobi sweep, their products with the sources, and how many are large.
+    """Values after a Jacobi sweep, their products with the sources, and the largest of them.
 
-    Of its own value a sweep leaves each voxel the share `kept`. `products` and `large`, which
-    counts what exceeds the tolerance, are (maps, i): the sums over each plane.
+    Of its own value a sweep leaves each voxel the share `kept`. `products` and `largest`, of
+    magnitudes, are (maps, i): of each plane.
     """
     maps, _, rows, columns = values.shape
     for i in range(start, stop):
         for m in range(maps):
-            product, count = 0.0, 0
+            product, most = 0.0, 0.0
             for j in range(rows):
                 here, to = values[m, i, j], out[m, i, j]
                 source, relax = sources[m, i, j], relaxation[i, j]
@@ -117,22 +113,21 @@ def swept(  # noqa: PLR0913
                 for k in range(columns):
                     to[k] = kept * here[k] + relax[k] * to[k]
                 product += _product(source, to)
-                for k in range(columns):
-                    count += abs(to[k]) > tolerance
-            products[m, i], large[m, i] = product, count
+                most = max(most, _largest(to))
+            products[m, i], largest[m, i] = product, most
 
 
 @_compiled
 def stepped(  # noqa: PLR0913
     start: int,
     stop: int,
-    lengths: NDArray[np.float32],
-    direction: NDArray[np.float32],
-    flown: NDArray[np.float32],
+    lengths: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    flown: NDArray[np.float64],
     relaxation: NDArray[np.float32],
-    values: NDArray[np.float32],
-    left: NDArray[np.float32],
-    guess: NDArray[np.float32],
+    values: NDArray[np.float64],
+    left: NDArray[np.float64],
+    guess: NDArray[np.float64],
 ) -> None:
     """Go so far in the direction, and begin the next guess with a sweep from nothing."""
     maps, _, rows, columns = values.shape
@@ -154,9 +149,9 @@ def stepped(  # noqa: PLR0913
 def turned(
     start: int,
     stop: int,
-    guess: NDArray[np.float32],
-    shares: NDArray[np.float32],
-    direction: NDArray[np.float32],
+    guess: NDArray[np.float64],
+    shares: NDArray[np.float64],
+    direction: NDArray[np.float64],
 ) -> None:
     """Keep a share of the direction, and add the guess."""
     for i in range(start, stop):
@@ -169,55 +164,13 @@ def turned(
 
 
 @_compiled
-def gathered(
-    start: int,
-    stop: int,
-    fine: NDArray[np.float32],
-    factors: tuple[int, int, int],
-    coarse: NDArray[np.float32],
-) -> None:
-    """Sums over blocks of `factors` voxels; `start` and `stop` count coarse planes."""
-    maps, planes, rows, _ = fine.shape
-    for m in range(maps):
-        for i in range(start * factors[0], min(stop * factors[0], planes)):
-            for j in range(rows):
-                to = coarse[m, i // factors[0], j // factors[1]]
-                _add_blocks(fine[m, i, j], factors[2], to)
-
-
-@_compiled
-def spread(
-    start: int,
-    stop: int,
-    coarse: NDArray[np.float32],
-    factors: tuple[int, int, int],
-    fine: NDArray[np.float32],
-) -> None:
-    """Add to each voxel the value of its block."""
-    maps, _, rows, columns = fine.shape
-    for m in range(maps):
-        for i in range(start, stop):
-            for j in range(rows):
-                row, to = coarse[m, i // factors[0], j // factors[1]], fine[m, i, j]
-                if factors[2] == 1:
-                    for k in range(columns):
-                        to[k] += row[k]
-                else:
-                    for k in range(columns // 2):
-                        to[2 * k] += row[k]
-                        to[2 * k + 1] += row[k]
-                    if columns % 2:
-                        to[columns - 1] += row[columns // 2]
-
-
-@_compiled
 def _add_flow(
     tie_before: NDArray[np.float32],
-    before: NDArray[np.floating],
+    before: NDArray[np.float64],
     tie_after: NDArray[np.float32],
-    after: NDArray[np.floating],
-    here: NDArray[np.floating],
-    to: NDArray[np.floating],
+    after: NDArray[np.float64],
+    here: NDArray[np.float64],
+    to: NDArray[np.float64],
 ) -> None:
     """Add what comes from the two neighbours along an axis."""
     for k in range(len(to)):
@@ -229,8 +182,8 @@ def _add_neighbours(
     i: int,
     j: int,
     ties: NDArray[np.float32],
-    values: NDArray[np.float32],
-    to: NDArray[np.float32],
+    values: NDArray[np.float64],
+    to: NDArray[np.float64],
 ) -> None:
     """Add to a row the values of the six neighbours, as strongly as they are tied."""
     planes, rows, columns = values.shape
@@ -251,32 +204,29 @@ def _add_neighbours(
 @_compiled
 def _add_two(
     tie_before: NDArray[np.float32],
-    before: NDArray[np.float32],
+    before: NDArray[np.float64],
     tie_after: NDArray[np.float32],
-    after: NDArray[np.float32],
-    to: NDArray[np.float32],
+    after: NDArray[np.float64],
+    to: NDArray[np.float64],
 ) -> None:
     for k in range(len(to)):
         to[k] += tie_after[k] * after[k] + tie_before[k] * before[k]
 
 
-@_compiled
-def _add_blocks(row: NDArray[np.float32], factor: int, to: NDArray[np.float32]) -> None:
-    """Add the sums of each `factor` voxels, 1 or 2."""
-    if factor == 1:
-        for k in range(len(row)):
-            to[k] += row[k]
-        return
-    for k in range(len(row) // 2):
-        to[k] += row[2 * k] + row[2 * k + 1]
-    if len(row) % 2:
-        to[len(row) // 2] += row[-1]
-
-
 @_compiled_sum
-def _product(one: NDArray[np.floating], two: NDArray[np.floating]) -> float:
+def _product(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
     """Scalar product of two rows."""
     total = one[0] * 0
     for k in range(len(one)):
         total += one[k] * two[k]
     return float(total)
+
+
+@_compiled_sum
+def _largest(row: NDArray[np.float64]) -> float:
+    """Largest magnitude of a row."""
+    most = 0.0
+    for k in range(len(row)):
+        size = abs(row[k])
+        most = size if size > most else most
+    return most

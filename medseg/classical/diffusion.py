@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from medseg.classical.diffusion_level import Level, coarser_shape, products
+import numpy as np
+
+from medseg.classical.clusters import Clusters
+from medseg.classical.diffusion_graph import Graph
+from medseg.classical.diffusion_level import Level
 from medseg.device import computing_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_COARSEST = 200  # voxels, solved exactly
-_MOST_STEPS = 500
-_OUTLIERS = 1e-4  # the share of voxels whose values may still change by more than the tolerance
+_COARSEST = 200  # nodes, solved exactly
+_MOST_STEPS = 200
+# What a cycle at least gives of the correction that is needed, as long as nothing is known.
+_LEAST_SHARE = 0.1
+_SURELY = 0.5  # that share is found from above
 
 
 class Multigrid:
-    """A diffusion on a grid, and coarser ones that answer for it approximately.
+    """A diffusion on a grid, and graphs of fewer and fewer nodes that answer for it approximately.
+
+    All is float64: of what flows inside a cluster that hangs on weak ties, float32 would round
+    off more than what comes from outside.
 
     Parameters
     ----------
@@ -27,28 +35,26 @@ class Multigrid:
     sinks : (i, j, k) float32 tensor
         How strongly it is joined with what is fixed. Every part that hangs together by ties
         is joined with something fixed.
-    spacing : tuple of float, mm
-        Of three axes. Those along which voxels are near to each other are coarsened first.
     """
 
-    def __init__(self, ties: Tensor, sinks: Tensor, spacing: tuple[float, ...]) -> None:
-        steps, shape = list(spacing), tuple(sinks.shape)
-        factors = _factors(shape, steps)
-        self.levels = [Level.of(ties, sinks, factors)]
+    def __init__(self, ties: Tensor, sinks: Tensor) -> None:
+        self.finest = Level.of(ties, sinks)
+        self.clusters: list[Clusters] = []
+        self.graphs: list[Graph] = []
+        level: Level | Graph = self.finest
         with _workers() as workers:
-            while math.prod(shape) > _COARSEST:
-                shape = coarser_shape(shape, factors)
-                steps = [step * factor for step, factor in zip(steps, factors, strict=True)]
-                factors = _factors(shape, steps)
-                self.levels.append(self.levels[-1].coarser(factors, workers))
-        self._inverse = _inverse(self.levels[-1])
+            while not self.graphs or len(self.graphs[-1].sinks) > _COARSEST:
+                self.clusters.append(level.clusters(workers))
+                level = level.joined(self.clusters[-1], workers)
+                self.graphs.append(level)
+        self._inverse = self.graphs[-1].matrix().inverse()
 
     def solved(self, sources: Tensor, start: Tensor, tolerance: float) -> Tensor:
         """Values at which everything that comes from the sources flows off.
 
-        Conjugate gradients, preconditioned by one V-cycle; they end once that corrects no more
-        than one voxel in 10 000 by more than the tolerance. Clusters that hang on weak ties
-        come last, and are few.
+        Conjugate gradients, preconditioned by a cycle over all levels. Of the correction that
+        would be exact, a cycle gives at least the share of its smallest eigenvalue; so they
+        end once the largest correction is smaller than that share of the tolerance.
 
         Parameters
         ----------
@@ -63,113 +69,100 @@ class Multigrid:
         """
         import torch
 
-        values, steps = start.double(), 0
+        values = start.double()
+        # The guess is needed no longer once the direction has turned, and what flows begins.
+        direction, guess = torch.zeros_like(values), torch.empty_like(values)
+        shares = [_Shares() for _ in values]
         with _workers() as workers:
-            while steps < _MOST_STEPS:
-                # In float32, a cluster that hangs on weak ties would not find its value: what
-                # flows inside is rounded by more than what comes from outside. So what is left
-                # is computed anew at the end, and only corrections are rounded.
-                left = torch.empty_like(values)
-                self.levels[0].inflow(values, left, workers)
-                left = left.add_(sources).float()
-                correction, taken = self._correction(left, tolerance, workers)
-                values += correction
-                if taken == 0:
-                    return values.float()
-                steps += taken
+            self.finest.inflow(values, guess, workers)
+            left = guess + sources
+            begun = left * self.finest.relaxation
+            before = left.new_full((len(left),), np.inf)
+            for _ in range(_MOST_STEPS):
+                now, largest = self._cycle(left, begun, guess, workers)
+                least = largest.new_tensor([share.least() for share in shares])
+                if bool((largest <= _SURELY * tolerance * least).all()):
+                    return values.add_(guess).float()
+                # A map that is done has nothing left to divide by.
+                kept = (now / before).nan_to_num_(0, 0, 0)
+                self.finest.turn(direction, kept, guess, workers)
+                before = now
+                flown = guess
+                curves = self.finest.inflow(direction, flown, workers)  # below 0
+                lengths = (-now / curves).nan_to_num_(0, 0, 0)
+                state = values, left, begun
+                self.finest.advance(lengths, (direction, flown), state, workers)
+                for share, *step in zip(shares, lengths.tolist(), kept.tolist(), strict=True):
+                    share.add(*step)
         raise ValueError(
             f"probabilities did not come within {tolerance} of their end in {_MOST_STEPS} steps; "
             "ask for a larger tolerance or a smaller contrast"
         )
 
-    def _correction(self, left: Tensor, tolerance: float, workers: Executor) -> tuple[Tensor, int]:
-        """What is missing where so much is left, in float32, and how many steps that took."""
-        import torch
-
-        finest = self.levels[0]
-        found, direction = torch.zeros_like(left), torch.zeros_like(left)
-        guess, flown = torch.empty_like(left), torch.empty_like(left)
-        begun = left * finest.relaxation
-        before = torch.full((len(left),), math.inf, dtype=torch.float64, device=left.device)
-        for step in range(_MOST_STEPS):
-            now, large = self._cycle(0, left, begun, guess, tolerance, workers)
-            if large <= _OUTLIERS * guess.numel():
-                return found.add_(guess), step
-            # A map that is done has nothing left to divide by.
-            finest.turn(direction, (now / before).nan_to_num_(0, 0, 0), guess, workers)
-            before = now
-            curves = finest.inflow(direction, flown, workers)  # below 0
-            lengths = (-now / curves).nan_to_num_(0, 0, 0)
-            finest.advance(lengths, (direction, flown), (found, left, begun), workers)
-        return found, _MOST_STEPS
-
     def _cycle(
-        self,
-        number: int,
-        sources: Tensor,
-        begun: Tensor,
-        out: Tensor,
-        tolerance: float,
-        workers: Executor,
-    ) -> tuple[Tensor, int]:
-        """Put into `out` what nearly lets the sources flow off: a V-cycle from a level downwards.
+        self, sources: Tensor, begun: Tensor, out: Tensor, workers: Executor
+    ) -> tuple[Tensor, Tensor]:
+        """Put into `out` what nearly lets the sources flow off: a cycle over all levels.
 
         Parameters
         ----------
-        number : int
-            Of the level.
-        sources, out : (maps, i, j, k) float32 tensors
-        begun : (maps, i, j, k) float32 tensor
+        sources, out : (maps, i, j, k) float64 tensors
+        begun : (maps, i, j, k) float64 tensor
             A Jacobi sweep from nothing; used up.
-        tolerance : float
         workers : Executor
 
         Returns
         -------
         As `Level.swept` does.
         """
-        import torch
+        clusters, maps = self.clusters[0], len(sources)
+        self.finest.rest(sources, begun, out, workers)
+        answer = self._answer(0, clusters.gathered(out.view(maps, -1), workers), workers)
+        clusters.spread(answer, begun.view(maps, -1), workers)
+        return self.finest.swept(sources, begun, out, workers)
 
-        level = self.levels[number]
-        if number == len(self.levels) - 1:
-            flat = sources.flatten(1).double() @ self._inverse
-            out.copy_(flat.view(sources.shape))
-            return products(sources, out), int((out.abs() > tolerance).sum())
-        coarse = level.gathered_rest(sources, begun, workers)
-        started = coarse * self.levels[number + 1].relaxation
-        answer = torch.empty_like(coarse)
-        self._cycle(number + 1, coarse, started, answer, tolerance, workers)
-        level.spread(answer, begun, workers)
-        return level.swept(sources, begun, out, tolerance, workers)
-
-
-def _inverse(level: Level) -> Tensor:
-    """Inverse of the whole matrix of a level, as float64; 0 where nothing is joined."""
-    import torch
-
-    shape = tuple(level.sinks.shape)
-    number = torch.arange(math.prod(shape)).view(shape)
-    matrix = torch.diag(level.sinks.flatten().double().cpu())
-    for axis in range(3):
-        size = shape[axis] - 1
-        one, two = (number.narrow(axis, begin, size).flatten() for begin in (0, 1))
-        tie = level.ties[axis].narrow(axis, 0, size).flatten().double().cpu()
-        for here, there in ((one, two), (two, one)):
-            matrix[here, there] -= tie
-            matrix.diagonal().index_add_(0, here, tie)
-    alone = matrix.diagonal() == 0
-    matrix.diagonal()[alone] = 1
-    inverse: Tensor = torch.linalg.inv(matrix)
-    inverse[:, alone] = 0
-    inverse = (inverse + inverse.T) / 2
-    return inverse.to(level.ties.device)
+    def _answer(self, number: int, sources: Tensor, workers: Executor) -> Tensor:
+        """What nearly lets the sources (maps, nodes) of a graph flow off: a W-cycle from there."""
+        graph = self.graphs[number]
+        if number == len(self.graphs) - 1:
+            return sources @ self._inverse
+        clusters, values = self.clusters[number + 1], sources * graph.relaxation
+        # Values that are constant in each cluster are too few for one answer to be enough. Of
+        # the largest graph, a second would save fewer steps than it costs.
+        for _ in range(2 if number else 1):
+            rest = graph.rest(sources, values, workers)
+            answer = self._answer(number + 1, clusters.gathered(rest, workers), workers)
+            clusters.spread(answer, values, workers)
+        return graph.swept(sources, values, workers)
 
 
-def _factors(shape: tuple[int, ...], steps: list[float]) -> tuple[int, int, int]:
-    """2 along the axes whose voxels lie nearest to each other, 1 along the others."""
-    nearest = min((step for size, step in zip(shape, steps, strict=True) if size > 1), default=1.0)
-    near = [size > 1 and step < 1.9 * nearest for size, step in zip(shape, steps, strict=True)]
-    return (1 + near[0], 1 + near[1], 1 + near[2])
+class _Shares:
+    """Which shares of exact corrections the cycles of conjugate gradients have given so far.
+
+    They are the eigenvalues of a tridiagonal matrix that the steps tell: G. H. Golub and
+    C. F. Van Loan, Matrix computations, 4th edition, Johns Hopkins 2013, section 11.3.
+    """
+
+    def __init__(self) -> None:
+        self._lengths: list[float] = []
+        self._kept: list[float] = []
+
+    def add(self, length: float, kept: float) -> None:
+        """Take note of a step: how far it went, and the share of the last direction it kept."""
+        if length > 0:
+            self._lengths.append(length)
+            self._kept.append(kept)
+
+    def least(self) -> float:
+        """Smallest share."""
+        if not self._lengths:
+            return _LEAST_SHARE
+        inverse, kept = 1 / np.array(self._lengths), np.array(self._kept)[1:]
+        matrix = np.diag(inverse)
+        below = np.arange(1, len(inverse))
+        matrix[below, below] += kept * inverse[:-1]
+        matrix[below, below - 1] = np.sqrt(kept) * inverse[:-1]
+        return float(np.linalg.eigvalsh(matrix)[0])
 
 
 def _workers() -> Executor:
