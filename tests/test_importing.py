@@ -74,13 +74,13 @@ class Block(nn.Module):
 class Foreign(nn.Module):
     """PlainConvUNet, or ResidualEncoderUNet with 1, 2 and 1 blocks."""
 
-    def __init__(self, kernels: Any, strides: Any, *, residual: bool) -> None:
+    def __init__(self, kernels: Any, strides: Any, *, residual: bool, inputs: int = 1) -> None:
         super().__init__()
         self.residual = residual
         self.encoder, self.decoder = nn.Module(), nn.Module()
-        widths = (1, *FEATURES)
+        widths = (inputs, *FEATURES)
         if residual:
-            self.encoder.stem = stacked(1, 1, FEATURES[0], kernels[0], 1)
+            self.encoder.stem = stacked(1, inputs, FEATURES[0], kernels[0], 1)
             widths = (FEATURES[0], *FEATURES)
         levels = zip(widths[:3], FEATURES, kernels, strides, (1, 2, 1), strict=True)
         self.encoder.stages = nn.Sequential(*(self._level(*level) for level in levels))
@@ -124,10 +124,11 @@ class Foreign(nn.Module):
 # A folder as nnU-Net leaves it
 
 
-def foreign(ndim: int = 3, *, residual: bool = False) -> Foreign:
+def foreign(ndim: int = 3, *, residual: bool = False, inputs: int = 1) -> Foreign:
     torch.manual_seed(0)
     cut = 3 - ndim
-    network = Foreign([k[cut:] for k in KERNELS], [s[cut:] for s in STRIDES], residual=residual)
+    shapes = [k[cut:] for k in KERNELS], [s[cut:] for s in STRIDES]
+    network = Foreign(*shapes, residual=residual, inputs=inputs)
     for values in network.parameters():
         nn.init.normal_(values, std=0.5)
     nn.init.zeros_(network.decoder.seg_layers[-1].bias)
@@ -281,6 +282,51 @@ def test_imported_regions_are_written_as_nnunet_writes_them(tmp_path: Path) -> N
     assert {1, 2, 3} <= set(expected.ravel().tolist())
     np.testing.assert_array_equal(model.segment(image).array, expected)
     assert model.plan.regions == {"whole": (1, 2, 3), "core": (2, 3), "rim": (3,)}
+
+
+def cascade(folder: Path) -> tuple[Path, nn.Module]:
+    """Folder of a second stage, beside the folds of the first; and its network."""
+    first = saved(folder / "Trainer__Plans__low")
+    (first / "fold_1").mkdir()
+    other = foreign()
+    nn.init.normal_(other.decoder.seg_layers[-1].weight, std=2)
+    usual = by_hand(other, some_image(), [0, 1, 2], [()]).mean((1, 2, 3))
+    other.decoder.seg_layers[-1].bias.data -= torch.from_numpy(usual)
+    content = torch.load(first / "fold_0" / "checkpoint_final.pth", weights_only=False)
+    content["network_weights"] = other.state_dict()
+    torch.save(content, first / "fold_1" / "checkpoint_final.pth")
+    plans, network = changed("configurations.basis.previous_stage", "low"), foreign(inputs=3)
+    flips = {"inference_allowed_mirroring_axes": None}
+    return saved(folder / "Trainer__Plans__full", network, plans, **flips), network
+
+
+def test_the_second_stage_of_a_cascade_comes_with_the_first(tmp_path: Path) -> None:
+    folder, network = cascade(tmp_path / "results")
+    (run,) = import_nnunet(folder, tmp_path / "run")
+    model, image = Model.load(run, "cpu", precision="float32"), some_image()
+    folds = [Model.load(run / "earlier" / f"fold_{k}", "cpu", precision="float32") for k in (0, 1)]
+    mean = np.mean([one.probabilities(image).array for one in folds], axis=0)
+    earlier = mean.argmax(0)
+    assert len(set(earlier.ravel().tolist())) > 1
+    array = (image.array[0] - image.array[0].mean()) / image.array[0].std()
+    seen = np.stack([array, earlier == 1, earlier == 2]).astype(np.float32)
+    with torch.inference_mode():  # axes the other way round, as nnU-Net has them
+        logits = network(torch.from_numpy(seen.transpose(0, 3, 2, 1).copy())[None])[0]
+    expected = logits.softmax(0).numpy().transpose(0, 3, 2, 1)
+    np.testing.assert_allclose(model.probabilities(image).array, expected, atol=2e-5)
+
+
+def test_a_first_stage_that_is_elsewhere_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = cascade(tmp_path / "results")
+    first = (tmp_path / "results" / "Trainer__Plans__low").rename(tmp_path / "elsewhere")
+    err = complaint(capsys, "import-nnunet", folder, tmp_path / "run", "--quiet")
+    assert "Trainer__Plans__low does not exist" in err
+    assert not (tmp_path / "run" / "plan.json").exists()
+    given = ("--previous", first)
+    assert command(capsys, "import-nnunet", folder, tmp_path / "run", *given)[0] == 0
+    assert (tmp_path / "run" / "earlier" / "fold_1" / "plan.json").is_file()
 
 
 def test_an_ignore_label_is_no_class(tmp_path: Path) -> None:
@@ -536,7 +582,6 @@ ARCHITECTURE = "configurations.basis.architecture.arch_kwargs"
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("configurations.basis.previous_stage", "3d_lowres", "second stage of a cascade"),
         ("configurations.basis.preprocessor_name", "Mine", "its preprocessor_name is Mine"),
         ("configurations.basis.resampling_fn_data", "torch", "its resampling_fn_data is torch"),
         ("configurations.basis.resampling_fn_data_kwargs", {}, "its resampling_fn_data_kwargs"),

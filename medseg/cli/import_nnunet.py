@@ -37,6 +37,14 @@ def import_nnunet(
             "[default: do as nnU-Net, which mostly does not look]",
         ),
     ] = "",
+    previous: Annotated[
+        str,
+        typer.Option(
+            "--previous",
+            metavar="FOLDER",
+            help="Of a cascade's second stage, the folder of the first. [default: beside it]",
+        ),
+    ] = "",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -54,5 +62,6 @@ def import_nnunet(
         folds=folds or (),
         checkpoint=checkpoint,
         orientation=orientation,
+        previous=previous,
         overwrite=overwrite,
     )

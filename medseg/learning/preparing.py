@@ -15,7 +15,7 @@ from medseg.intensity import Normalisation, ZScore
 from medseg.learning.framing import nonzero
 from medseg.learning.memory import require_room
 from medseg.learning.plan import Plan
-from medseg.learning.splines import resized_cubic, thick_axis
+from medseg.learning.splines import nearest, resized_cubic, thick_axis
 from medseg.resampling import resample, with_spacing
 from medseg.segmenter import canonical
 from medseg.volume import Grid, Image, Labels, reorient, require_match
@@ -80,7 +80,7 @@ def prepare(
         if inside is not None:
             inside = _touched(torch.from_numpy(inside), target.shape).numpy()
     if plan.earlier:
-        array = torch.cat([array, _one_hot(earlier, image.grid, plan, target.shape)])
+        array = torch.cat([array, _one_hot(earlier, image.grid, plan, target)])
     return Prepared(array.numpy(), inside, turned)
 
 
@@ -96,19 +96,25 @@ def thick_slices(native: Grid, plan: Plan) -> int | None:
     return thick_axis(_spacing(native, plan), native.spacing)
 
 
-def _one_hot(found: Labels | None, grid: Grid, plan: Plan, shape: tuple[int, ...]) -> Tensor:
-    """(labels, *shape) where each label of an earlier network is: 1 there, 0 elsewhere."""
+def _one_hot(found: Labels | None, grid: Grid, plan: Plan, target: Grid) -> Tensor:
+    """(labels, ...) where each label of an earlier network is: 1 there, 0 elsewhere."""
     if found is None:
         raise ValueError(
             f"the network also sees the labels {plan.earlier} of one before it, which are not "
             "there; load it from the folder of its run"
         )
     require_match(grid, found.grid, "the label map of the earlier network")
-    array = canonical(found)
-    each = torch.from_numpy(np.stack([array == label for label in plan.earlier])).float()
-    if each.shape[1:] != shape:
-        each = (_resized(each, shape) > 0.5).float()
-    return each
+    turned = reorient(found)
+    each = torch.from_numpy(np.stack([turned.array == label for label in plan.earlier])).float()
+    if target.shape == turned.grid.shape:
+        return each
+    thick = None
+    if plan.conventions.interpolation == "cubic":
+        thick = thick_axis(turned.grid.spacing, target.spacing)
+    if thick is not None:
+        near = nearest(each.shape[thick + 1], target.shape[thick])
+        each = each.index_select(thick + 1, near)
+    return (_resized(each, target.shape) > 0.5).float()
 
 
 def _spacing(native: Grid, plan: Plan) -> tuple[float, ...]:

@@ -20,13 +20,14 @@ from medseg.learning.weights import put_weights, save_tensors
 log = logging.getLogger(__name__)
 
 
-def import_nnunet(
+def import_nnunet(  # noqa: PLR0913 - where it is, and what of it
     folder: str | Path,
     output: str | Path,
     *,
     folds: Sequence[str] = (),
     checkpoint: str = "checkpoint_final.pth",
     orientation: str = "",
+    previous: str | Path = "",
     overwrite: bool = False,
 ) -> list[Path]:
     """Make a run of each fold of a network that nnU-Net 2 has trained.
@@ -48,6 +49,9 @@ def import_nnunet(
         That of the images with which it was trained, as LPS; images that are stored in another
         one are then turned. By default nnU-Net's own rule, which looks at no orientation unless
         its reader does.
+    previous : path
+        Of the second stage of a cascade, the folder of the first, all folds of which it then
+        goes by; by default, the one of the same trainer and plans beside it.
     overwrite : bool
         Replace runs that exist.
 
@@ -76,7 +80,7 @@ def import_nnunet(
         raise FileExistsError(f"{existing[0]} holds a run already; replace it with --overwrite")
     plans, dataset = (_read(source / name) for name in ("plans.json", "dataset.json"))
     for path, run in zip(sources, runs, strict=True):
-        _import_fold(path / checkpoint, run, plans, dataset, orientation)
+        _import_fold(path / checkpoint, run, plans, dataset, orientation, previous)
     return [run.folder for run in runs]
 
 
@@ -107,7 +111,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _import_fold(
-    path: Path, run: Run, plans: dict[str, Any], dataset: dict[str, Any], orientation: str
+    path: Path,
+    run: Run,
+    plans: dict[str, Any],
+    dataset: dict[str, Any],
+    orientation: str,
+    previous: str | Path,
 ) -> None:
     trained = load_checkpoint(path)
     try:
@@ -120,6 +129,14 @@ def _import_fold(
         raise ValueError(f"{path} can't be imported: {why}") from error
     run.folder.mkdir(parents=True, exist_ok=True)
     run.clear()
+    if plan.earlier:
+        first = previous or _stage_beside(path.parent.parent, settings["previous_stage"])
+        import_nnunet(first, run.earlier, checkpoint=path.name, orientation=orientation)
     save_tensors(network.state_dict(), run.last, {})
     plan.save(run.plan)
     log.info("%s: imported %s", run.folder, path)
+
+
+def _stage_beside(folder: Path, configuration: str) -> Path:
+    """Folder of another configuration of the same trainer and plans."""
+    return folder.with_name(f"{folder.name.rpartition('__')[0]}__{configuration}")

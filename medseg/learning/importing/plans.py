@@ -151,16 +151,12 @@ def plan_of(
         regions=meaning.regions if meaning.written else {},
         written=meaning.written,
         ignore=meaning.ignore,
+        earlier=tuple(meaning.names) if settings.get("previous_stage") else (),
     )
 
 
 def _require_usual(settings: Mapping[str, Any]) -> None:
     """Raise ValueError where something is done in another way than nnU-Net's default."""
-    if settings.get("previous_stage"):
-        raise ValueError(
-            "it is the second stage of a cascade, which needs the prediction of the first; import "
-            "a configuration that stands alone"
-        )
     usual = {"preprocessor_name": "DefaultPreprocessor", **dict.fromkeys(_ORDERS, _RESAMPLING)}
     for name, value in usual.items():
         if settings[name] != value:
