@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medseg.networks.config import NetworkConfig
+from medseg.networks.convolving import joined
 from medseg.networks.padding import cropped, padded_to
 from medseg.networks.topology import Topology
 
@@ -110,7 +111,7 @@ class CroppingUNet(nn.Module):
         skips.pop()
         for up, block in zip(self.up, self.decoder, strict=True):
             x = up(x)
-            x = block(torch.cat([_middle(skips.pop(), x.shape[2:]), x], dim=1))
+            x = block(joined(_middle(skips.pop(), x.shape[2:]), x))
         return cropped(self.head(x), size)
 
     def _padded(self, x: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medseg.networks.config import NetworkConfig
+from medseg.networks.convolving import CONVOLUTION
 from medseg.networks.normalisation import SLOPE, InstanceNormReLU
 from medseg.networks.topology import Topology
-from medseg.networks.unet import CONVOLUTION, Expanding, UNet
+from medseg.networks.unet import Expanding, UNet
 
 _POOL: dict[int, Any] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 # Of the levels from the finest on; all that follow have as many as the last.

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from medseg.networks.config import NetworkConfig
+from medseg.networks.convolving import CONVOLUTION, joined
 from medseg.networks.layout import lay_out
 from medseg.networks.normalisation import SLOPE, InstanceNormReLU
 from medseg.networks.padding import cropped, padded_to
 from medseg.networks.topology import Topology
 
-CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 _MOST_LEVELS, _MOST_CONVOLUTIONS, _WIDEST = 10, 64, 64
 _UPSAMPLE: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
@@ -158,7 +158,7 @@ class Expanding(nn.Module):
             skips.append(x)
         outputs = [skips.pop()]
         for up, block in zip(self.up, self.decoder, strict=True):
-            outputs.append(block(torch.cat([up(outputs[-1]), skips.pop()], dim=1)))
+            outputs.append(block(joined(up(outputs[-1]), skips.pop())))
         finest: Sequence[Tensor] = outputs[::-1]
         if self.training and len(self.heads) > 1:
             return [

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from medseg.networks.config import NetworkConfig
+from medseg.networks.convolving import joined
 from medseg.networks.layout import lay_out
 from medseg.networks.padding import cropped, padded_to
 from medseg.networks.topology import Topology
@@ -118,7 +118,7 @@ class _VNetModule(nn.Module):
             x = down(skips[-1])
         x = self.encoder[-1](x)
         for up, stage in zip(self.up, self.decoder, strict=True):
-            x = stage(torch.cat([up(x), skips.pop()], dim=1))
+            x = stage(joined(up(x), skips.pop()))
         return cropped(self.head(x), size)
 
 
