@@ -39,14 +39,20 @@ def resolve(device: str) -> torch.device:
 
 
 def fast_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, float32 elsewhere."""
+    """bfloat16 where the hardware multiplies it faster than float32, which it is elsewhere.
+
+    Of CPUs, those with matrix units do, and AMD's with AVX-512. Intel's without matrix units have
+    the instruction as well, but in half as many places: convolutions took 1.5 times as long.
+    """
     import torch
 
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
+        has = torch.cpu.get_capabilities()
+        amd = str(has.get("cpu_name", "")).startswith("AMD")
+        fast = bool(has.get("amx_bf16") or (amd and has.get("avx512_bf16")))
+    return torch.bfloat16 if fast else torch.float32
 
 
 def keep_freed_memory() -> None:

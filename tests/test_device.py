@@ -46,6 +46,24 @@ def test_the_fast_precision_is_one_that_training_takes() -> None:
     assert fast_precision(torch.device("cpu")) in (torch.bfloat16, torch.float32)
 
 
+@pytest.mark.parametrize(
+    ("has", "expected"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, torch.bfloat16),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, torch.float32),
+        ({"cpu_name": "AMD EPYC 9R14", "avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"cpu_name": "AMD EPYC 7R13", "avx512_bf16": False, "amx_bf16": False}, torch.float32),
+        ({"cpu_name": "Apple M2", "neon": True, "bf16": True}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_bfloat16_only_where_the_cpu_is_faster_in_it(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, object], expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert fast_precision(torch.device("cpu")) == expected
+
+
 @pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_bfloat16_only_where_the_gpu_multiplies_it(
     monkeypatch: pytest.MonkeyPatch, *, native: bool, expected: torch.dtype
