@@ -17,8 +17,9 @@ from medseg.learning.plan import Plan
 from medseg.tiling import Slab, at_half, centred, sweep
 
 log = logging.getLogger("medseg")
-# Voxels that go through the network together: more are no faster.
-BATCH_VOXELS = {"cpu": 2**17, "cuda": 2**21}
+# Voxels that go through the network together: more are no faster. On the CPU, all eight mirror
+# images of a hippocampus take a tenth less time at once than one after the other.
+BATCH_VOXELS = {"cpu": 2**20, "cuda": 2**21}
 _FLOAT, _HALF = 4, 2
 
 

@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from torch import Tensor
 
+from medseg import device as devices
 from medseg.learning.augment import blur, brightness, contrast, gamma, low_resolution, noise
 from medseg.learning.placing import Warp, cut, mirroring, rotation, scaling
 
@@ -49,6 +50,7 @@ def main(
 ) -> None:
     """Augment so many patches on each side, and print mean and median."""
     torch.set_num_threads(1)
+    devices.keep_freed_memory()  # as `train` does
     ours = seconds(side, count)
     console.print(told("medseg", ours))
     if nnunet_python is None:

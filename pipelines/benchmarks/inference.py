@@ -43,7 +43,7 @@ class Size:
     @property
     def batch(self) -> int:
         """As many as `Model.segment` takes."""
-        return max(2**17 // prod(self.patch), 1)
+        return max(2**20 // prod(self.patch), 1)
 
 
 def main(repeats: int = 7, device: str = "auto", *, quick: bool = False) -> None:
