@@ -1,5 +1,6 @@
 """Two networks: the second one also sees what the first, of lower resolution, has found."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,9 +79,11 @@ def test_each_case_comes_with_what_the_run_says_that_held_it_out(
 
 def test_a_case_that_all_runs_have_learned_from_is_refused(tmp_path: Path, data: Dataset) -> None:
     first = folds(tmp_path / "low", data)
-    one = Configuration("one", first.runs[:1])
+    one, kept = Configuration("one", first.runs[:1]), Run(first.runs[0]).predictions
+    shutil.rmtree(kept)
     with pytest.raises(ValueError, match=r"learned from 2 of 4 cases \(ball_1, ball_3\).*--fold"):
         seen_after(data, one, "cpu")
+    assert not kept.exists()  # nothing has been predicted in vain
 
 
 def test_both_networks_know_the_same_labels(tmp_path: Path, data: Dataset) -> None:

@@ -82,6 +82,11 @@ class Configuration:
         plan = self.plan
         return {label: plan.names.get(label, "") for label in plan.labels[1:]}
 
+    def validated(self) -> frozenset[str]:
+        """Names of the cases that any of the runs has held out."""
+        each = (_cases_of(Run(run), None) for run in self.runs)
+        return frozenset(case.name for cases in each for case in cases.cases)
+
     def held_out(self, data: Dataset | None = None, device: str = "auto") -> dict[str, HeldOut]:
         """Predict the cases that validated, each with the run that did not see it.
 
@@ -138,13 +143,14 @@ def seen_after(dataset: Dataset, first: Configuration, device: str) -> Dataset:
     ValueError
         If all runs of the first network have learned from a case.
     """
-    found = first.held_out(device=device)
-    if seen := [case.name for case in dataset.cases if case.name not in found]:
+    held_out = first.validated()
+    if seen := [case.name for case in dataset.cases if case.name not in held_out]:
         raise ValueError(
             f"all runs of {first.name} have learned from {len(seen)} of {len(dataset)} cases "
             f"({', '.join(seen[:3])}{', ...' if seen[3:] else ''}), of which they would say too "
             "much; train one on each fold, --fold 0/5 to 4/5, and name all of them"
         )
+    found = first.held_out(device=device)
     return replace(
         dataset,
         cases=tuple(replace(c, earlier_file=found[c.name].prediction) for c in dataset.cases),

@@ -91,7 +91,7 @@ def train(
         if processes.leads:
             _require_free(run, plan, training)
             if first is not None:
-                first.held_out(device=place)
+                seen_after(dataset, first, place)
         processes.wait()
         if first is not None:  # all of it is there by now
             dataset = seen_after(dataset, first, place)
