@@ -1,5 +1,6 @@
 """Training in several processes: who cuts what, and that the model is that of one process."""
 
+import logging
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,17 @@ def test_processes_that_are_together_do_not_meet_once_more(
         monkeypatch.delattr(torch.distributed, name)
     with Processes(1, 2).together("cpu"):
         pass
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_first_one_warns_for_all(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
+    log = logging.getLogger("medseg")
+    for name in ("init_process_group", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda *_, **__: None)
+    with Processes(rank, 2).together("cpu"):
+        assert log.isEnabledFor(logging.WARNING) == (rank == 0)
+        assert log.isEnabledFor(logging.ERROR)
+    assert log.isEnabledFor(logging.WARNING)
 
 
 def test_two_of_eight_patches_in_two_parts_go_to_each_of_two_processes_twice() -> None:

@@ -84,7 +84,7 @@ class Processes:
         log = logging.getLogger("medseg")
         level = log.level
         if not self.leads:
-            log.setLevel(logging.WARNING)
+            log.setLevel(logging.ERROR)  # what they warn of, the first one says too
         try:
             with warnings.catch_warnings():
                 # Of kernels of one voxel, whose strides are as good as those that are expected.
