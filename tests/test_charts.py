@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from medseg.charts import (
     Chart,
     Curve,
+    Dot,
     Interval,
     Row,
     box_chart,
     curve_chart,
+    dot_chart,
     heat_chart,
     interval_chart,
     line_chart,
@@ -33,6 +35,9 @@ CHARTS = {
     "heat": heat_chart(HALVES, [ODD, "c"], ODD, (ODD, ODD), description=ODD),
     "curves": curve_chart(
         [Curve(ODD, [0.1, 0.9], [0.2, math.nan], [0.5, 0.5])], ODD, (ODD, ODD), description=ODD
+    ),
+    "dots": dot_chart(
+        {ODD: [Dot(0.2, 0.4, ODD), Dot(0.1, math.nan, ODD)]}, ODD, (ODD, ODD), description=ODD
     ),
     "intervals": interval_chart([Interval(ODD, 1.0, -math.inf, math.inf, ODD)], ODD, ODD),
     "lines": line_chart(
@@ -191,3 +196,11 @@ def test_lines_go_through_their_points_and_differ_beyond_the_colours() -> None:
     assert begin[1] > end[1]
     looks = {(each["stroke"], each["stroke-dasharray"]) for each in drawn_lines}
     assert len(looks) == len(drawn_lines) == 9
+
+
+def test_the_axes_of_dots_begin_at_the_tenth_below_the_lowest() -> None:
+    chart = dot_chart({"a": [Dot(0.83, 0.9, "case")]}, "", ("", ""), description="")
+    dot = found(chart, "circle")[0]
+    left, top, side = 70, 44, 360
+    assert float(dot["cx"]) == pytest.approx(left + 0.15 * side, abs=0.1)
+    assert float(dot["cy"]) == pytest.approx(top + 0.5 * side, abs=0.1)

@@ -6,7 +6,7 @@ that nobody can search or hear read out.
 
 from medseg.charts.boxes import Row, box_chart
 from medseg.charts.chart import COLOURS, Chart, stack
-from medseg.charts.curves import Curve, curve_chart
+from medseg.charts.curves import Curve, Dot, curve_chart, dot_chart
 from medseg.charts.heat import heat_chart
 from medseg.charts.intervals import Interval, interval_chart
 from medseg.charts.lines import line_chart
@@ -16,10 +16,12 @@ __all__ = [
     "COLOURS",
     "Chart",
     "Curve",
+    "Dot",
     "Interval",
     "Row",
     "box_chart",
     "curve_chart",
+    "dot_chart",
     "heat_chart",
     "interval_chart",
     "line_chart",

@@ -66,7 +66,27 @@ def reliability_of(
 
     with ThreadPoolExecutor(max(1, min(computing_threads(), len(files)))) as pool:
         of_cases = list(pool.map(tables, files))
-    return {label: _pooled([each[k] for each in of_cases]) for k, label in enumerate(labels)}
+    return {label: pooled([each[k] for each in of_cases]) for k, label in enumerate(labels)}
+
+
+def pooled(tables: Sequence[Reliability]) -> Reliability:
+    """One table of the voxels of several."""
+    counts = np.sum([table.counts for table in tables], axis=0)
+    voxels = np.array([table.counts.sum() for table in tables])
+
+    def mean(parts: list[NDArray[np.float64]], weights: list[NDArray[np.int64]]) -> NDArray:
+        products = [np.where(w > 0, part, 0) * w for part, w in zip(parts, weights, strict=True)]
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.sum(products, axis=0) / np.sum(weights, axis=0))
+
+    each = [table.counts for table in tables]
+    return Reliability(
+        counts,
+        mean([table.confidence for table in tables], each),
+        mean([table.frequency for table in tables], each),
+        float(mean([np.array(table.brier) for table in tables], list(voxels))),
+        float(mean([np.array(table.nll) for table in tables], list(voxels))),
+    )
 
 
 def save_reliability(tables: Mapping[int, Reliability], path: PathLike) -> None:
@@ -125,23 +145,3 @@ def _tables(file: Path, record: Record, labels: list[int], rules: Rules) -> list
 def _classes(values: NDArray[np.integer], labels: list[int]) -> NDArray[np.integer]:
     """Position of each value among the labels, which are sorted and have them all."""
     return np.searchsorted(np.array(labels), values)
-
-
-def _pooled(tables: Sequence[Reliability]) -> Reliability:
-    """One table of the voxels of several."""
-    counts = np.sum([table.counts for table in tables], axis=0)
-    voxels = np.array([table.counts.sum() for table in tables])
-
-    def mean(parts: list[NDArray[np.float64]], weights: list[NDArray[np.int64]]) -> NDArray:
-        products = [np.where(w > 0, part, 0) * w for part, w in zip(parts, weights, strict=True)]
-        with np.errstate(invalid="ignore"):
-            return np.asarray(np.sum(products, axis=0) / np.sum(weights, axis=0))
-
-    each = [table.counts for table in tables]
-    return Reliability(
-        counts,
-        mean([table.confidence for table in tables], each),
-        mean([table.frequency for table in tables], each),
-        float(mean([np.array(table.brier) for table in tables], list(voxels))),
-        float(mean([np.array(table.nll) for table in tables], list(voxels))),
-    )

@@ -52,6 +52,12 @@ class Bootstrap:
             many = min(_AT_ONCE, self.samples - start)
             yield rng.multinomial(units, shares, size=many).astype(np.float64)
 
+    def of_mean(self, values: NDArray[np.float64]) -> tuple[float, float, float]:
+        """Mean of finite (n,) values, and the interval of it when they are drawn anew."""
+        means = [drawn @ values / len(values) for drawn in self.draws(len(values))]
+        low, high = self.interval(np.concatenate(means))
+        return float(values.mean()), float(low), float(high)
+
     def interval(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
         """(2, ...): percentile interval of (samples, ...), nan left out."""
         ordered = np.sort(samples, axis=0)  # nan comes last

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from medseg.charts import Curve, curve_chart
 from medseg.evaluation.reliability import BAND_MM
+from medseg.evaluation.reliability_chart import reliability_chart
 from medseg.metrics import CALIBRATION
 from medseg.metrics.calibration import Reliability
 from medseg.page import paragraph, section, table
@@ -24,7 +24,9 @@ def reliable(tables: Mapping[int, Reliability], names: Mapping[int | str, str]) 
     numbers = table("Calibration of each label", ["label", *CALIBRATION], rows)
     labels = list(tables)
     charts = [
-        _chart({called[label]: tables[label] for label in labels[start : start + _AT_ONCE]})
+        reliability_chart(
+            {called[label]: tables[label] for label in labels[start : start + _AT_ONCE]}
+        ).svg()
         for start in range(0, len(labels), _AT_ONCE)
     ]
     words = (
@@ -33,21 +35,3 @@ def reliable(tables: Mapping[int, Reliability], names: Mapping[int | str, str]) 
         "of them."
     )
     return section("Reliability", paragraph(words), *charts, numbers)
-
-
-def _chart(tables: Mapping[str, Reliability]) -> str:
-    curves = [
-        Curve(
-            name,
-            found.confidence.tolist(),
-            found.frequency.tolist(),
-            (found.counts / max(found.counts.sum(), 1)).tolist(),
-        )
-        for name, found in tables.items()
-    ]
-    told = "; ".join(
-        f"{name}: expected calibration error {written(CALIBRATION['ece'].compute(found))}"
-        for name, found in tables.items()
-    )
-    axes = "probability that was said", "share that came true"
-    return curve_chart(curves, "Reliability", axes, description=told).svg()
