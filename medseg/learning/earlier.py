@@ -100,7 +100,7 @@ def keep_earlier(run: Run, before: Sequence[Path]) -> None:
 def copy_run(run: Run, place: Path) -> None:
     """Copy what is needed to predict with a run."""
     place.mkdir(parents=True)
-    for file in (run.plan, run.training, run.weights):
+    for file in (run.plan, run.training, run.weights, run.scaling):
         if file.is_file():
             shutil.copyfile(file, place / file.name)
     if run.earlier.is_dir():

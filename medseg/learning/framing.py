@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from medseg.learning.conventions import Conventions
 from medseg.resampling import crop
+from medseg.segmenter import in_place_of
 from medseg.volume import Grid, Image, Labels, orientation, reorient
 
 _Volume = TypeVar("_Volume", bound=Image | Labels)
@@ -83,6 +85,13 @@ def frame(image: Image, mask: Labels | None, conventions: Conventions) -> Framed
     seen = crop(turned.on(turned.array, plain), start, shape)
     inside = None if mask is None else crop(mask.on(reorient(mask, to).array, plain), start, shape)
     return Framed(seen, inside, image.grid, turned.grid, start)
+
+
+def placed(values: NDArray[np.integer], framed: Framed, names: Mapping[int, str]) -> Labels:
+    """Labels of values in canonical orientation, on the grid of the whole image."""
+    if framed.mask is not None:
+        values = np.where(reorient(framed.mask).array != 0, values, 0)
+    return framed.whole(in_place_of(values, framed.image, names))
 
 
 def nonzero(array: NDArray) -> NDArray[np.bool_]:

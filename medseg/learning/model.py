@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,15 +15,17 @@ from torch import Tensor, nn
 
 from medseg import device as devices
 from medseg.learning.earlier import load_earlier
-from medseg.learning.framing import Framed, frame
-from medseg.learning.memory import build_network, memory_errors, require_room_for_patches
+from medseg.learning.framing import Framed, frame, placed
+from medseg.learning.inference import inference
+from medseg.learning.memory import build_network, require_room_for_patches
 from medseg.learning.passes import Passes
 from medseg.learning.plan import Plan
 from medseg.learning.preparing import Prepared, prepare, thick_slices
 from medseg.learning.regridding import Stretch, gathered, stretches
-from medseg.learning.run import Run
-from medseg.learning.weights import load_tensors, put_weights
-from medseg.segmenter import Segmenter, in_place_of, require_place
+from medseg.learning.run import Run, Which
+from medseg.learning.scaling import Scaling, Use, stored_scaling
+from medseg.learning.weights import load_tensors, named_weights, put_weights
+from medseg.segmenter import Segmenter, canonical, require_place
 from medseg.tiling import Slab, first_highest, last_positive
 from medseg.volume import Image, Labels, orientation, reorient
 
@@ -48,6 +49,8 @@ class Model:
         multiplies it natively. Logits are averaged and compared in float32 all the same.
     earlier : Segmenter, optional
         The network before this one, whose labels it also sees, if its plan is of such.
+    scaling : Scaling, optional
+        Of the logits, by which the model was calibrated.
     """
 
     network: nn.Module
@@ -56,6 +59,7 @@ class Model:
     mirrored: tuple[int, ...] | None = None
     precision: str = "auto"
     earlier: Segmenter | None = None
+    scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1:
@@ -68,6 +72,10 @@ class Model:
                 f"mirrored names axes below {len(self.plan.patch)}, each once, got {axes}"
             )
         object.__setattr__(self, "mirrored", axes)
+        if self.scaling is not None:
+            if self.plan.regions:
+                raise ValueError("a scaling is of labels, and the model knows regions")
+            self.scaling.require_classes(self.plan.outputs)
 
     @classmethod
     def untrained(cls, plan: Plan, device: str = "auto") -> Model:
@@ -76,15 +84,16 @@ class Model:
         return cls(build_network(plan, place).to(place), plan)
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913 - each is a choice of its own
         cls,
         folder: str | Path,
         device: str = "auto",
         *,
-        weights: Literal["best", "last", "auto"] = "auto",
+        weights: Which = "auto",
         overlap: float = 0.5,
         mirrored: Sequence[int] | None = None,
         precision: str = "auto",
+        scaling: Use = "stored",
     ) -> Model:
         """Load the model that a training run left in `folder`.
 
@@ -93,6 +102,8 @@ class Model:
         weights : str
             "best" on the validation cases, "last" of the training, or "auto": the best, where
             cases were held out for validation, else the last.
+        scaling : str
+            "stored": as `medseg calibrate` left it beside the weights, if it did; or "none".
 
         Raises
         ------
@@ -104,30 +115,28 @@ class Model:
         run = Run(Path(folder))
         if not run.folder.is_dir():
             raise FileNotFoundError(f"{run.folder} does not exist; expected a run of medseg train")
-        places = {"best": (run.best,), "last": (run.last,), "auto": (run.best, run.last)}
-        if weights not in places:
-            raise ValueError(f"weights are {', '.join(places)}, got {weights!r}")
-        found = [path for path in places[weights] if path.is_file()]
-        if not found:
-            raise FileNotFoundError(
-                f"{run.folder} holds no trained model: there is no {places[weights][0].name}; "
-                "train one with medseg train"
-            )
+        file = run.weights_called(weights)
         plan = Plan.load(run.plan)
         with torch.random.fork_rng(devices=[]):  # random weights that are replaced at once
             model = cls.untrained(plan, device)
         require_room_for_patches(plan, 1, model.device)
-        tensors, _ = load_tensors(found[0])
+        tensors, facts = load_tensors(file)
         try:
             put_weights(tensors, model.network)
         except ValueError as error:
-            raise ValueError(f"{found[0]} does not fit {run.plan}: {error}") from error
+            raise ValueError(f"{file} does not fit {run.plan}: {error}") from error
         axes = None if mirrored is None else tuple(mirrored)
         alike = partial(
-            cls.load, device=device, overlap=overlap, mirrored=axes, precision=precision
+            cls.load,
+            device=device,
+            overlap=overlap,
+            mirrored=axes,
+            precision=precision,
+            scaling=scaling,
         )
         earlier = load_earlier(run, alike) if plan.earlier else None
-        return cls(model.network, plan, overlap, axes, precision, earlier)
+        scaled = stored_scaling(run.folder, scaling, named_weights(file, facts))
+        return cls(model.network, plan, overlap, axes, precision, earlier, scaled)
 
     @property
     def device(self) -> torch.device:
@@ -143,7 +152,7 @@ class Model:
         """
         framed, prepared = self._prepared(image, seeds, mask)
         values = _as_small(self.plan.values)[self.classes(prepared)]
-        return _placed(values, framed, self.plan.names)
+        return placed(values, framed, self.plan.names)
 
     def masks(self, image: Image, mask: Labels | None = None) -> dict[str, Labels]:
         """Where each region is more probable than not, by name: 1 there, 0 elsewhere.
@@ -157,7 +166,7 @@ class Model:
         framed, prepared = self._prepared(image, None, mask)
         found = self.inside(prepared)
         each = zip(self.plan.regions, found.view(np.uint8), strict=True)
-        return {name: _placed(one, framed, {1: name}) for name, one in each}
+        return {name: placed(one, framed, {1: name}) for name, one in each}
 
     def probabilities(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
@@ -168,20 +177,41 @@ class Model:
         """
         framed, prepared = self._prepared(image, seeds, mask)
         with self._inference():
-            rows = self._logits(prepared)
-            regions = tuple(self.plan.regions)
-            soft = (some.sigmoid() if regions else some.softmax(0) for some in rows)
-            array = gathered(soft, prepared.native.shape[0], axis=1)
-        around = 0 if regions else 1  # regions have no channel of the background
+            array = gathered(self._soft(prepared), prepared.native.shape[0], axis=1)
+        around = 0 if self.plan.regions else 1  # regions have no channel of the background
         if framed.mask is not None:
             outside = reorient(framed.mask).array == 0
             array[:, outside] = 0
             array[0, outside] = around
-        named = (self.plan.names.get(label, f"label {label}") for label in self.plan.labels[1:])
-        names = regions or ("background", *named)
-        grid = framed.image.grid
+        names, grid = self.plan.outputs_named, framed.image.grid
         turned = Image(array, reorient(framed.image).grid, names)
         return framed.whole(Image(reorient(turned, orientation(grid)).array, grid, names), around)
+
+    def stream(
+        self,
+        image: Image,
+        seeds: Labels | None,
+        mask: Labels | None,
+        take: Callable[[NDArray[np.float32]], None],
+    ) -> None:
+        """Hand over what `probabilities` gives without ever holding all of it, where that can be.
+
+        Parameters
+        ----------
+        image, seeds, mask
+            As for `probabilities`. What is handed over outside the mask means nothing.
+        take : function of a (classes, rows, ...) array
+            Called on all rows of the first axis of the canonical orientation, some at a time and
+            in order.
+        """
+        conventions = self.plan.conventions
+        if frame(image, mask, conventions).image is not image:  # it sees a part of it
+            return take(canonical(self.probabilities(image, seeds, mask)))
+        _, prepared = self._prepared(image, seeds, mask)
+        with self._inference():
+            for some in self._soft(prepared):
+                take(some.float().cpu().numpy())
+        return None
 
     def most_probable(self, probabilities: Image) -> Labels:
         """Labels of what `probabilities` gave; the same as `segment`, but for ties."""
@@ -213,11 +243,15 @@ class Model:
         native = prepared.native.shape
         choose = last_positive if self.plan.regions else first_highest
         with self._inference():
-            slabs = self._slabs(prepared)
-            if prepared.image.shape[1:] == native:
+            if self.scaling is not None and not self.scaling.keeps_order:
+                scaled = map(self.scaling.of_logits, self._logits(prepared))
+                rows = (choose(iter(some), len(some)) for some in scaled)
+            elif prepared.image.shape[1:] == native:
+                slabs = self._slabs(prepared)
                 rows = (choose(iter(slab.total), len(slab.total)) for slab in slabs)
             else:
-                rows = (some.chosen(choose) for some in self._resized(slabs, prepared))
+                resized = self._resized(self._slabs(prepared), prepared)
+                rows = (some.chosen(choose) for some in resized)
             found = gathered(rows, native[0], axis=0)
         return found.view(np.uint8 if found.dtype == np.uint8 else np.uint16)
 
@@ -258,6 +292,14 @@ class Model:
         stretched = self._resized(self._slabs(prepared), prepared, self.plan.outputs)
         return (some.logits() for some in stretched)
 
+    def _soft(self, prepared: Prepared) -> Iterator[Tensor]:
+        """Rows (outputs, rows, ...) of probabilities on the native grid."""
+        logits = self._logits(prepared)
+        if self.plan.regions:
+            return (some.sigmoid() for some in logits)
+        scaled = logits if self.scaling is None else map(self.scaling.of_logits, logits)
+        return (some.softmax(0) for some in scaled)
+
     def _resized(
         self, slabs: Iterator[Slab], prepared: Prepared, together: int = 1
     ) -> Iterator[Stretch]:
@@ -267,30 +309,8 @@ class Model:
         rows = prepared.image.shape[1]
         return stretches(slabs, rows, native.shape, thick=thick, together=together)
 
-    @contextmanager
-    def _inference(self) -> Iterator[None]:
-        """Evaluation mode without gradients, and back: validation must not end training mode."""
-        auto = self.precision == "auto"
-        precision = devices.fast_precision(self.device) if auto else getattr(torch, self.precision)
-        lower = precision != torch.float32
-        before = self.network.training
-        self.network.eval()
-        try:
-            with (
-                memory_errors(),
-                torch.inference_mode(),
-                torch.autocast(self.device.type, precision if lower else None, enabled=lower),
-            ):
-                yield
-        finally:
-            self.network.train(before)
-
-
-def _placed(values: NDArray[np.integer], framed: Framed, names: Mapping[int, str]) -> Labels:
-    """Labels of values in canonical orientation, on the grid of the whole image."""
-    if framed.mask is not None:
-        values = np.where(reorient(framed.mask).array != 0, values, 0)
-    return framed.whole(in_place_of(values, framed.image, names))
+    def _inference(self) -> AbstractContextManager[None]:
+        return inference(self.network, self.device, self.precision)
 
 
 def _as_small(labels: Sequence[int]) -> NDArray[np.integer]:

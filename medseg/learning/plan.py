@@ -143,6 +143,12 @@ class Plan:
         return (BACKGROUND, *self.written) if self.regions else self.labels
 
     @property
+    def outputs_named(self) -> tuple[str, ...]:
+        """What each of the outputs is of: a region, or a label, background first."""
+        named = (self.names.get(label, f"label {label}") for label in self.labels[1:])
+        return tuple(self.regions) or ("background", *named)
+
+    @property
     def members(self) -> tuple[tuple[int, ...], ...]:
         """Of each region, the classes of its labels."""
         return tuple(tuple(map(self.labels.index, labels)) for labels in self.regions.values())

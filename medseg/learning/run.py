@@ -5,9 +5,14 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from medseg.crf.saved import CRF_FILE
 from medseg.io import remove_unfinished
+
+SCALING_FILE = "scaling.json"
+"""In the folder of a run or an ensemble: how its probabilities are calibrated."""
+Which = Literal["best", "last", "auto"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,11 @@ class Run:
     def held_out(self) -> Path:
         """Cases that validated, as a data set."""
         return self.folder / "validation.csv"
+
+    @property
+    def scaling(self) -> Path:
+        """How probabilities are calibrated, as JSON, as `medseg calibrate` leaves it."""
+        return self.folder / SCALING_FILE
 
     @property
     def predictions(self) -> Path:
@@ -96,9 +106,28 @@ class Run:
         """Prepared cases, where they do not fit in memory."""
         return self.folder / "cache"
 
+    def weights_called(self, which: Which) -> Path:
+        """File of weights: the "best", the "last", or "auto": the best, where there are such.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there are none.
+        """
+        places = {"best": (self.best,), "last": (self.last,), "auto": (self.best, self.last)}
+        if which not in places:
+            raise ValueError(f"weights are {', '.join(places)}, got {which!r}")
+        found = [path for path in places[which] if path.is_file()]
+        if not found:
+            raise FileNotFoundError(
+                f"{self.folder} holds no trained model: there is no {places[which][0].name}; "
+                "train one with medseg train"
+            )
+        return found[0]
+
     def files(self) -> tuple[Path, ...]:
         """All files of a training, those in folders left out."""
-        described = self.plan, self.training, self.transfer, self.held_out
+        described = self.plan, self.training, self.transfer, self.held_out, self.scaling
         return (*described, self.best, self.last, self.checkpoint, self.log, self.curve)
 
     def tidy(self) -> None:

@@ -54,6 +54,11 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, facts: Mapping[str, 
     replace_file(path, b"".join([len(text).to_bytes(8, "little"), text, *parts]))
 
 
+def named_weights(path: Path, facts: Mapping[str, Any]) -> str:
+    """File of weights and what `load_tensors` says of them, in a few words that tell them apart."""
+    return f"{path.name} of step {facts.get('step', 'unknown')}"
+
+
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors`, or the safetensors library, wrote.
 
