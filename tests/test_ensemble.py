@@ -15,10 +15,11 @@ from commands import command, complaint
 
 from medseg import Image, Labels, Model, method, read_labels, write
 from medseg.info import EnsembleInfo, info
-from medseg.learning import ensemble
-from medseg.learning.ensemble import Ensemble, Stored, save_ensemble
+from medseg.learning import stored
+from medseg.learning.ensemble import Ensemble, save_ensemble
 from medseg.learning.merging import MERGES
 from medseg.learning.run import Run
+from medseg.learning.stored import Stored
 from medseg.learning.weights import save_tensors
 from medseg.networks.unet import UNet
 from medseg.segmenter import labels_of_channels
@@ -115,9 +116,10 @@ def test_staple_says_what_its_definition_in_simpleitk_says() -> None:
     expected = sitk.GetArrayFromImage(
         sitk.MultiLabelSTAPLE([sitk.GetImageFromArray(one) for one in members], 255)
     )
-    merging = MERGES["staple"]()
+    merging = MERGES["staple"](3, truth.size)
     for one in members:
-        merging.add(np.eye(3, dtype=np.float32)[one.ravel()].T, 1)
+        merging.begin(1)
+        merging.add(0, np.eye(3, dtype=np.float32)[one.ravel()].T)
     probabilities = merging.merged()
     np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-6)
     agree = probabilities.argmax(0) == expected.ravel()
@@ -209,10 +211,10 @@ def test_what_makes_no_ensemble_is_refused(arguments: Any, message: str) -> None
 
 
 def test_stored_members_say_what_those_in_memory_say(runs: list[Path]) -> None:
-    stored = Ensemble(tuple(Stored(run, "cpu") for run in runs))
+    waiting = Ensemble(tuple(Stored(run, "cpu") for run in runs))
     loaded = Ensemble(tuple(Model.load(run, "cpu") for run in runs))
-    assert (stored.probabilities(BALL).array == loaded.probabilities(BALL).array).all()
-    assert (stored.segment(BALL).array == loaded.segment(BALL).array).all()
+    assert (waiting.probabilities(BALL).array == loaded.probabilities(BALL).array).all()
+    assert (waiting.segment(BALL).array == loaded.segment(BALL).array).all()
 
 
 def test_only_one_stored_member_is_in_memory(
@@ -222,13 +224,13 @@ def test_only_one_stored_member_is_in_memory(
     most = 0
 
     class Watched(Model):
-        def probabilities(self, *arguments: Any) -> Image:
+        def stream(self, *arguments: Any) -> None:
             nonlocal most
             alive.append(weakref.ref(self.network))
             most = max(most, sum(each() is not None for each in alive))
-            return super().probabilities(*arguments)
+            super().stream(*arguments)
 
-    monkeypatch.setattr(ensemble, "Model", Watched)
+    monkeypatch.setattr(stored, "Model", Watched)
     Ensemble(tuple(Stored(run, "cpu") for run in runs)).segment(BALL)
     assert (len(alive), most) == (3, 1)
 

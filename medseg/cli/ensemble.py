@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from medseg.cli.options import Overwrite, Quiet
+from medseg.cli.options import Overwrite, Quiet, Variants, variants_of
 
 
 def ensemble(
@@ -28,6 +28,7 @@ def ensemble(
         list[float] | None,
         typer.Option(metavar="W", help="How much a run counts; given once for each of them."),
     ] = None,
+    variants: Variants = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -36,11 +37,14 @@ def ensemble(
     The folder says where the runs lie, relative to itself; they are loaded one after the other,
     so that memory does not grow with them.
     """
-    from medseg.learning.ensemble import ENSEMBLE_FILE, save_ensemble
+    from medseg.learning.ensemble import save_ensemble
+    from medseg.learning.ensemble_folder import ENSEMBLE_FILE
     from medseg.learning.run import runs_in
 
     if (output / ENSEMBLE_FILE).exists() and not overwrite:
         raise FileExistsError(f"{output} holds an ensemble already; --overwrite replaces it")
     found = [run for folder in runs for run in runs_in(folder)]
-    save_ensemble(output, found, merge=merge, weights=weight)
-    typer.echo(f"{len(found)} members; use it with: medseg predict {output} IMAGES -o FOLDER")
+    made = save_ensemble(output, found, merge=merge, weights=weight, variants=variants_of(variants))
+    typer.echo(
+        f"{len(made.members)} members; use it with: medseg predict {output} IMAGES -o FOLDER"
+    )

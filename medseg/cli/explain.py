@@ -120,7 +120,7 @@ def explain(
 
 
 def _model(run: Path, settings: dict[str, object]) -> Model:
-    from medseg.learning.ensemble import ENSEMBLE_FILE
+    from medseg.learning.ensemble_folder import ENSEMBLE_FILE
     from medseg.learning.model import Model
     from medseg.registry import build
 

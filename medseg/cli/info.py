@@ -99,6 +99,8 @@ def _of_run(found: RunInfo) -> Iterator[tuple[str, str]]:
 def _of_ensemble(found: EnsembleInfo) -> Iterator[tuple[str, str]]:
     yield "ensemble", found.path
     yield "merge", found.merge
+    for variants in found.variants:
+        yield "variants", variants
     weights = found.weights or (1.0,) * len(found.members)
     for member, weight in zip(found.members, weights, strict=True):
         best = "" if member.best_dice is None else f", best Dice {member.best_dice:.4f}"

@@ -16,6 +16,7 @@ from medseg.cohort import Existing, Outcome
 
 if TYPE_CHECKING:
     from medseg.cleanup.cleaning import Cleanup
+    from medseg.learning.variants import Variants as Variations
 
 log = logging.getLogger("medseg")
 # What decides how many threads torch, NumPy, numba and SimpleITK start, read as they are loaded.
@@ -145,6 +146,16 @@ Cleanups = Annotated[
     ),
 ]
 
+Variants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variants",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="Make members of an ensemble of each model: augmented[:degrees=5], of its image "
+        "mirrored and turned; or dropout[:samples=10,seed=0], with dropout left on.",
+    ),
+]
+
 
 def assignments(texts: Sequence[str] | None, option: str = "--set") -> dict[str, object]:
     """Parameters out of texts like "classes=3"; what is no Python literal is text.
@@ -189,12 +200,27 @@ def cleanups_of(texts: Sequence[str] | None, device: str) -> tuple[Cleanup, ...]
     """
     from medseg.cleanup import cleanup_called
 
+    return tuple(
+        cleanup_called(name, **{"device": device, **given})
+        for name, given in _named(texts, "--cleanup")
+    )
+
+
+def variants_of(texts: Sequence[str] | None) -> tuple[Variations, ...]:
+    """Variants out of texts like "augmented:degrees=10"; ValueError as for `cleanups_of`."""
+    from medseg.learning.variants import variants_called
+
+    return tuple(variants_called(name, **given) for name, given in _named(texts, "--variants"))
+
+
+def _named(texts: Sequence[str] | None, option: str) -> list[tuple[str, dict[str, object]]]:
+    """Names and parameters out of texts NAME[:KEY=VALUE,...]."""
     found = []
     for text in texts or ():
         name, colon, rest = text.partition(":")
-        given = assignments(rest.split(","), f"--cleanup {name}") if colon else {}
-        found.append(cleanup_called(name.strip(), **{"device": device, **given}))
-    return tuple(found)
+        given = assignments(rest.split(","), f"{option} {name}") if colon else {}
+        found.append((name.strip(), given))
+    return found
 
 
 def existing(skip_existing: bool, overwrite: bool) -> Existing:

@@ -20,18 +20,24 @@ class EnsembleInfo:
     weights : tuple of float or None
         How much each counts; None if all count the same.
     members : tuple of RunInfo
+    variants : tuple of str
+        What is made of each member; empty if it is itself one.
     """
 
     path: str
     merge: str
     weights: tuple[float, ...] | None
     members: tuple[RunInfo, ...]
+    variants: tuple[str, ...] = ()
 
 
 def ensemble_info(folder: Path) -> EnsembleInfo:
     """Read the folder of an ensemble and those of its members; ValueError if one is damaged."""
-    from medseg.learning.ensemble import Ensemble, Stored
+    from medseg.learning.ensemble import Ensemble
+    from medseg.learning.ensemble_folder import EnsembleFolder
 
-    found = Ensemble.load(folder, "cpu")
-    members = tuple(run_info(each.folder) for each in found.members if isinstance(each, Stored))
-    return EnsembleInfo(str(folder), found.merge, found.weights, members)
+    Ensemble.load(folder, "cpu")  # refuses members that do not belong together
+    found = EnsembleFolder.read(folder)
+    members = tuple(run_info(run) for run in found.runs)
+    variants = tuple(map(str, found.variants))
+    return EnsembleInfo(str(folder), found.merge, found.weights, members, variants)

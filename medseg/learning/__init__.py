@@ -137,3 +137,18 @@ RECIPES: Registry[Any] = Registry(
         ),
     },
 )
+
+VARIANTS: Registry[Any] = Registry(
+    "kind of variants",
+    {
+        "augmented": (
+            "medseg.learning.variants:Augmented",
+            "the image mirrored as the plan allows, and turned by some degrees",
+        ),
+        "dropout": (
+            "medseg.learning.variants:Dropout",
+            "the network with its dropout left on, drawn anew for each",
+        ),
+    },
+)
+"""Several members of an ensemble made of one trained model."""

@@ -2,75 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from medseg import strict_json
-from medseg.io import replace_file
+from medseg.learning.ensemble_folder import ENSEMBLE_FILE, EnsembleFolder
+from medseg.learning.hearing import E, Hearing
 from medseg.learning.merging import MERGES
 from medseg.learning.model import Model
 from medseg.learning.plan import Plan
 from medseg.learning.run import Run
+from medseg.learning.scaling import Scaling, Use, stored_scaling
+from medseg.learning.stored import Stored
+from medseg.learning.uncertainty import ENTROPY, Spread, Uncertain, entropy
+from medseg.learning.variants import Variants, varied
 from medseg.registry import pick
-from medseg.segmenter import Probabilistic, labels_of_channels, names_of, require_place
+from medseg.segmenter import Probabilistic, labels_of_channels, names_of
 from medseg.volume import Image, Labels
-
-ENSEMBLE_FILE = "ensemble.json"
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A trained model that is in memory only while it segments; a `Segmenter`.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run.
-    device : str
-    overlap : float
-    mirrored : tuple of int, optional
-    precision : str
-        All as for `Model.load`.
-    """
-
-    folder: Path
-    device: str = "auto"
-    overlap: float = 0.5
-    mirrored: tuple[int, ...] | None = None
-    precision: str = "auto"
-
-    @property
-    def plan(self) -> Plan:
-        """Its plan, without its weights."""
-        return Plan.load(Run(self.folder).plan)
-
-    def load(self) -> Model:
-        """Load the model itself."""
-        return Model.load(
-            self.folder,
-            self.device,
-            overlap=self.overlap,
-            mirrored=self.mirrored,
-            precision=self.precision,
-        )
-
-    def segment(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Labels:
-        """Load the model and give each voxel its most probable label."""
-        return self.load().segment(image, seeds, mask)
-
-    def probabilities(
-        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
-    ) -> Image:
-        """Load the model and say how probable each label is."""
-        return self.load().probabilities(image, seeds, mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +42,8 @@ class Ensemble:
         label is the likeliest; or "staple", which trusts members as far as they agree.
     weights : tuple of float, optional
         How much each member counts, all the same by default.
+    scaling : Scaling, optional
+        Of what they say together, by which the ensemble was calibrated.
 
     References
     ----------
@@ -99,6 +54,7 @@ class Ensemble:
     members: tuple[Probabilistic, ...]
     merge: str = "mean"
     weights: tuple[float, ...] | None = None
+    scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", tuple(self.members))
@@ -125,8 +81,15 @@ class Ensemble:
         overlap: float = 0.5,
         mirrored: Sequence[int] | None = None,
         precision: str = "auto",
+        scaling: Use = "stored",
     ) -> Ensemble:
         """Ensemble of the runs that a folder lists, each loaded when it is needed.
+
+        Parameters
+        ----------
+        scaling : str
+            "stored": as `medseg calibrate` left it for the ensemble or, where it did not, for
+            each of its runs; or "none".
 
         Raises
         ------
@@ -135,21 +98,13 @@ class Ensemble:
         ValueError
             If its file is damaged, or the members do not belong together.
         """
-        file = Path(folder) / ENSEMBLE_FILE
-        content = strict_json.read(file)
-        if not _is_ensemble(content):
-            raise ValueError(
-                f'{file} holds no ensemble; expected {{"members": ["fold_0", ...], '
-                '"merge": "mean", "weights": null}'
-            )
+        listed = EnsembleFolder.read(folder)
         axes = None if mirrored is None else tuple(mirrored)
-        runs = [Path(os.path.normpath(file.parent / each)) for each in content["members"]]
-        for run in runs:
-            if not Run(run).plan.is_file():
-                raise FileNotFoundError(f"{run} is no run of medseg train, and {file} lists it")
-        members = tuple(Stored(run, device, overlap, axes, precision) for run in runs)
-        weights = content["weights"]
-        return cls(members, content["merge"], None if weights is None else tuple(weights))
+        scaled = stored_scaling(Path(folder), scaling, listed.named())
+        # It was fitted to what members say that are not calibrated themselves.
+        own = scaling if scaled is None else "none"
+        members = tuple(Stored(run, device, overlap, axes, precision, own) for run in listed.runs)
+        return cls(members, listed.merge, listed.weights, scaled).varied(listed.variants)
 
     @property
     def plan(self) -> Plan:
@@ -181,36 +136,58 @@ class Ensemble:
         ValueError
             If a member refuses the image, or two have other labels.
         """
-        require_place(image, seeds, mask)
-        where = np.ones(image.grid.shape, bool) if mask is None else mask.array != 0
-        weights = self.weights or (1.0,) * len(self.members)
-        merging = MERGES[self.merge]()
-        first: tuple[str, ...] = ()
-        labels: tuple[int, ...] = ()
-        for member, weight in zip(self.members, weights, strict=True):
-            found = member.probabilities(image, seeds, mask)
-            own = labels_of_channels(found, names_of(member, seeds))
-            first, labels = first or found.names, labels or own
-            if set(own) != set(labels):
-                raise ValueError(f"members have the same labels, got {labels} and {own}")
-            inside = found.array.reshape(len(own), -1) if mask is None else found.array[:, where]
-            del found  # before the next member needs the memory
-            order = [own.index(label) for label in labels]
-            merging.add(inside if own == labels else inside[order], weight)
-            del inside
-        merged = merging.merged()
-        if mask is None:
-            return Image(merged.reshape(-1, *image.grid.shape), image.grid, first)
-        array = np.zeros((len(labels), *image.grid.shape), np.float32)
-        array[0] = 1
-        array[:, where] = merged
-        return Image(array, image.grid, first)
+        heard = self._heard(Hearing(image, seeds, mask, MERGES[self.merge]))
+        return heard.placed(self._scaled(heard.ear.merged()), heard.names, 1)
+
+    def uncertain(
+        self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
+    ) -> Uncertain:
+        """Probabilities, and maps of how unsure they are; see `uncertainty_of`."""
+        heard = self._heard(Hearing(image, seeds, mask, partial(Spread, self.merge)))
+        merged, maps = heard.ear.told()
+        merged = self._scaled(merged)
+        maps = {ENTROPY: entropy(merged), **maps}
+        return Uncertain(
+            heard.placed(merged, heard.names, 1),
+            {name: heard.placed(values[None], (name,), 0) for name, values in maps.items()},
+        )
+
+    def varied(self, variants: Sequence[Variants]) -> Ensemble:
+        """Return an ensemble of the variants of each member; without any, of the same members.
+
+        Those of one member count together as much as it does.
+
+        Raises
+        ------
+        ValueError
+            If a member has no such variants.
+        """
+        if not variants:
+            return self
+        each = [varied(member, variants) for member in self.members]
+        weights = None
+        if self.weights or len(set(map(len, each))) > 1:
+            shares = zip(self.weights or (1.0,) * len(each), each, strict=True)
+            weights = tuple(weight / len(some) for weight, some in shares for _ in some)
+        return replace(self, members=tuple(one for some in each for one in some), weights=weights)
 
     def most_probable(self, probabilities: Image, seeds: Labels | None = None) -> Labels:
         """Labels of what `probabilities` gave; the same as `segment`."""
         names = names_of(self, seeds)
         values = np.array(labels_of_channels(probabilities, names))
         return Labels(values[probabilities.array.argmax(0)], probabilities.grid, names)
+
+    def _heard(self, hearing: Hearing[E]) -> Hearing[E]:
+        weights = self.weights or (1.0,) * len(self.members)
+        for member, weight in zip(self.members, weights, strict=True):
+            hearing.hear(member, weight)
+        return hearing
+
+    def _scaled(self, merged: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.scaling is None:
+            return merged
+        self.scaling.require_classes(len(merged))
+        return self.scaling.of_probabilities(merged)
 
     def _require_weights(self) -> None:
         if self.weights is None:
@@ -240,31 +217,36 @@ def save_ensemble(
     *,
     merge: str = "mean",
     weights: Sequence[float] | None = None,
-) -> None:
+    variants: Sequence[Variants] = (),
+) -> Ensemble:
     """Write an ensemble of trained runs as a folder that lists them, relative to itself.
+
+    Parameters
+    ----------
+    variants : sequence of Variants
+        Members that are made of each run, in its place.
 
     Raises
     ------
     FileNotFoundError
         If one of them is no run.
     ValueError
-        If they do not belong together.
+        If they do not belong together, or there are no such variants of one.
     """
-    place = Path(folder)
-    for run in runs:
-        if not Run(Path(run)).plan.is_file():
+    places = tuple(Path(run) for run in runs)
+    for run in places:
+        if not Run(run).plan.is_file():
             raise FileNotFoundError(f"{run} is no run of medseg train")
-    Ensemble(
-        tuple(Stored(Path(run)) for run in runs),
-        merge,
-        None if weights is None else tuple(weights),
-    )
-    content = {
-        "members": [Path(os.path.relpath(run, place)).as_posix() for run in runs],
-        "merge": merge,
-        "weights": None if weights is None else list(weights),
-    }
-    replace_file(place / ENSEMBLE_FILE, json.dumps(content, indent=2) + "\n")
+    counts = None if weights is None else tuple(weights)
+    made = Ensemble(tuple(Stored(run) for run in places), merge, counts).varied(variants)
+    EnsembleFolder(places, merge, counts, tuple(variants)).save(folder)
+    return made
+
+
+def with_variants(model: Model | Ensemble, variants: Sequence[Variants]) -> Ensemble:
+    """Return an ensemble of the variants of a model, or of those of the members of one."""
+    ensemble = model if isinstance(model, Ensemble) else Ensemble((model,))
+    return ensemble.varied(variants)
 
 
 def loader_of(folder: str | Path) -> Callable[..., Model | Ensemble]:
@@ -274,18 +256,3 @@ def loader_of(folder: str | Path) -> Callable[..., Model | Ensemble]:
 
 def _plan_of(member: Probabilistic) -> Plan | None:
     return cast(Plan | None, getattr(member, "plan", None))
-
-
-def _is_ensemble(content: Any) -> bool:
-    if not isinstance(content, Mapping) or set(content) != {"members", "merge", "weights"}:
-        return False
-    members, weights = content["members"], content["weights"]
-    return (
-        isinstance(members, list)
-        and all(isinstance(each, str) for each in members)
-        and isinstance(content["merge"], str)
-        and (
-            weights is None
-            or (isinstance(weights, list) and all(type(each) in (int, float) for each in weights))
-        )
-    )

@@ -15,45 +15,58 @@ _MOST_ROUNDS = 1000
 class Merging(Protocol):
     """Takes the members one after the other, and then says what they make together."""
 
-    def add(self, probabilities: NDArray[np.float32], weight: float) -> None:
-        """Take the probabilities (classes, voxels) of a member, which stay as they are."""
+    def begin(self, weight: float) -> None:
+        """Be told that a member comes, and how much it counts."""
+        ...
+
+    def add(self, first: int, part: NDArray[np.float32]) -> None:
+        """Take its probabilities (classes, n) of the voxels from `first` on; they stay as they are.
+
+        The parts of a member come in order and are those of all voxels.
+        """
         ...
 
     def merged(self) -> NDArray[np.float32]:
-        """Probabilities (classes, voxels) of all members together."""
+        """Probabilities (classes, voxels) of all members together; asked for once."""
         ...
 
 
 class _Summed:
     """Weighted mean of something that is made of each member."""
 
-    def __init__(self, of_member: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
+    def __init__(
+        self,
+        classes: int,
+        voxels: int,
+        of_member: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    ) -> None:
         self._of_member = of_member
-        self._total: NDArray[np.float32] | None = None
-        self._weight = 0.0
+        self._total = np.zeros((classes, voxels), np.float32)
+        self._all, self._weight = 0.0, np.float32(0)
 
-    def add(self, probabilities: NDArray[np.float32], weight: float) -> None:
-        self._weight += weight
-        if self._total is None:
-            self._total = self._of_member(probabilities) * np.float32(weight)
-            return
-        for total, one in zip(self._total, self._of_member(probabilities), strict=True):
-            total += one * np.float32(weight)  # class by class, to hold only one more
+    def begin(self, weight: float) -> None:
+        self._all += weight
+        self._weight = np.float32(weight)
+
+    def add(self, first: int, part: NDArray[np.float32]) -> None:
+        sums = self._total[:, first : first + part.shape[1]]
+        for total, one in zip(sums, self._of_member(part), strict=True):
+            total += one * self._weight  # class by class, to hold only one more
 
     def merged(self) -> NDArray[np.float32]:
-        assert self._total is not None
-        self._total /= np.float32(self._weight)
+        self._total /= np.float32(self._all)
         return self._total
 
 
 class _Geometric(_Summed):
     """Weighted geometric mean, of sum 1."""
 
-    def __init__(self) -> None:
-        super().__init__(lambda some: np.log(np.maximum(some, np.float32(_LEAST))))
+    def __init__(self, classes: int, voxels: int) -> None:
+        super().__init__(classes, voxels, lambda some: np.log(np.maximum(some, np.float32(_LEAST))))
 
     def merged(self) -> NDArray[np.float32]:
-        mean = np.exp(super().merged())
+        mean = super().merged()
+        np.exp(mean, out=mean)
         mean /= mean.sum(0)
         return mean
 
@@ -71,25 +84,37 @@ class _Staple:
     23(7):903-921, 2004, doi:10.1109/TMI.2004.828354
     """
 
-    def __init__(self) -> None:
-        self._classes = 0
+    def __init__(self, classes: int, voxels: int) -> None:
+        self._classes = classes
         self._said = np.zeros((1, 0), np.intp)  # (codes, members) class that each member chose
-        self._code = np.zeros(0, np.int64)  # of each voxel
+        self._code = np.zeros(voxels, np.int64)  # of each voxel
+        self._chosen: NDArray[np.intp] | None = None  # by the last member
 
-    def add(self, probabilities: NDArray[np.float32], weight: float) -> None:
+    def begin(self, weight: float) -> None:
         if weight != 1:
             raise ValueError("staple finds out how far it trusts each member; give no weights")
-        self._classes = len(probabilities)
-        if self._said.shape[1] == 0:
-            self._code = np.zeros(probabilities.shape[1], np.int64)
-        both = self._code * self._classes + probabilities.argmax(0)
-        codes, self._code = np.unique(both, return_inverse=True)
-        before, chosen = np.divmod(codes, self._classes)
-        self._said = np.column_stack([self._said[before], chosen])
+        self._fold()
+        self._chosen = np.zeros(len(self._code), np.intp)
+
+    def add(self, first: int, part: NDArray[np.float32]) -> None:
+        assert self._chosen is not None
+        self._chosen[first : first + part.shape[1]] = part.argmax(0)
 
     def merged(self) -> NDArray[np.float32]:
+        self._fold()
         counts = np.bincount(self._code, minlength=len(self._said)).astype(np.float64)
         return _staple(self._said, counts, self._classes).astype(np.float32)[:, self._code]
+
+    def _fold(self) -> None:
+        """Put what the last member said to what all before it said."""
+        if self._chosen is None:
+            return
+        codes, self._code = np.unique(
+            self._code * self._classes + self._chosen, return_inverse=True
+        )
+        before, chosen = np.divmod(codes, self._classes)
+        self._said = np.column_stack([self._said[before], chosen])
+        self._chosen = None
 
 
 def _staple(said: NDArray[np.intp], counts: NDArray[np.float64], classes: int) -> NDArray:
@@ -126,9 +151,10 @@ def _votes(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     return chosen.astype(np.float32)
 
 
-MERGES: dict[str, Callable[[], Merging]] = {
-    "mean": lambda: _Summed(lambda some: some),
+MERGES: dict[str, Callable[[int, int], Merging]] = {
+    "mean": lambda classes, voxels: _Summed(classes, voxels, lambda some: some),
     "geometric": _Geometric,
-    "vote": lambda: _Summed(_votes),
+    "vote": lambda classes, voxels: _Summed(classes, voxels, _votes),
     "staple": _Staple,
 }
+"""What merges the members, made for so many classes and voxels."""
