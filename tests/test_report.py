@@ -15,7 +15,7 @@ from scored import TWO_CASES, drawn, folders
 from medseg.evaluation import Rules, Score, Scores, evaluate_cases
 from medseg.evaluation.reliability import BAND_MM, reliability_of, save_reliability
 from medseg.io import write
-from medseg.learning.predicting import write_probabilities
+from medseg.learning.predicting import write_shares
 from medseg.metrics.calibration import Reliability, band
 from medseg.report import write_report
 from medseg.report.confusion import confusion
@@ -234,7 +234,7 @@ def test_calibration_is_saved_and_reported(tmp_path: Path) -> None:
     where = folders(tmp_path, TWO_CASES)
     for case, (_, reference) in TWO_CASES.items():
         two = probable(reference, 0).array[:2]
-        write_probabilities(
+        write_shares(
             Image(two / two.sum(axis=0), reference.grid), tmp_path / "p" / f"{case}.nii.gz"
         )
     scores = evaluate_cases(*where, ["dice"])
@@ -278,7 +278,7 @@ def test_the_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixtu
     for case, (predicted, _) in TWO_CASES.items():
         two = probable(predicted, 0).array[:2]
         image = Image(two / two.sum(axis=0), predicted.grid)
-        write_probabilities(image, where[0] / f"{case}_probabilities.nii.gz")
+        write_shares(image, where[0] / f"{case}_probabilities.nii.gz")
     options = ("-o", tmp_path / "out", "--metric", "dice", "--probabilities", where[0], "--quiet")
     code, out, err = command(capsys, "evaluate", *where, *options)
     assert (code, err) == (0, "")

@@ -22,11 +22,13 @@ from medseg.cli.options import (
     SkipExisting,
     Statistics,
     Threads,
+    Variants,
     assignments,
     cleanups_of,
     conclude,
     existing,
     shard_of,
+    variants_of,
 )
 from medseg.cli.slurm import Slurm, submitted
 
@@ -58,6 +60,15 @@ def predict(
             "--masks", help="Also write each region of a model of regions, <case>_<region>.nii.gz."
         ),
     ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Also write <case>_entropy.nii.gz and, of several members, _mutual_information "
+            "and _variance.",
+        ),
+    ] = False,
+    variants: Variants = None,
     crf: Annotated[
         bool,
         typer.Option(
@@ -92,7 +103,7 @@ def predict(
     from medseg.cleanup.saved import load_cleanups
     from medseg.crf import Refined
     from medseg.crf.saved import load_crf
-    from medseg.learning.ensemble import loader_of
+    from medseg.learning.ensemble import loader_of, with_variants
     from medseg.registry import build
 
     given = assignments(parameters)
@@ -100,7 +111,10 @@ def predict(
     if of_crf and not crf:
         raise ValueError(f"crf.{next(iter(of_crf))} is of the CRF, which needs --crf")
     settings = {"folder": run, "device": device, **given}
-    model: Model | Ensemble | Refined = build(loader_of(run), settings, "loading a trained model")
+    model: Model | Ensemble | Refined
+    model = build(loader_of(run), settings, "loading a trained model")
+    if variants:
+        model = with_variants(model, variants_of(variants))
     if crf:
         model = Refined(model, load_crf(run, device, of_crf))
     part = shard_of(shard)
@@ -110,6 +124,7 @@ def predict(
         output,
         probabilities=probabilities,
         masks=masks,
+        uncertainty=uncertainty,
         preview=preview,
         statistics=statistics,
         cleanups=(*load_cleanups(run, device), *cleanups_of(cleanups, device)),

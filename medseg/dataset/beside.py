@@ -11,6 +11,11 @@ from medseg.io import remove_unfinished, stem_of
 from medseg.pictures import PREVIEW, draw_overlay
 from medseg.volume import Image, Labels
 
+UNCERTAINTY = ("entropy", "mutual_information", "variance")
+"""Maps of how unsure a prediction is, as in `<case>_entropy.nii.gz`."""
+BESIDE = ("probabilities", "preview", *UNCERTAINTY)
+"""All that may be written beside a prediction, but for regions: `<case>_<what>`."""
+
 
 def beside(path: Path, ending: str) -> Path:
     """Path in the same folder, the suffix replaced by `ending`."""

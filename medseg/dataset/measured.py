@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
+from math import isnan, nan
 from pathlib import Path
 
 from medseg.cohort import Existing, of_shard
@@ -16,7 +17,7 @@ from medseg.volume import Image, Labels
 _FIRST = ("case", "label", "name", "voxels")
 _WORLD = "xyz"
 _VOXEL = "ijk"
-_Row = Mapping[str, str]
+_Row = dict[str, str]
 
 
 class StatisticsTable:
@@ -64,13 +65,26 @@ class StatisticsTable:
         if existing == "skip" and self._path.is_file():
             self._rows = _read(self._path)
 
-    def add(self, case: str, image: Image, labels: Labels) -> None:
-        """Measure a case; its lines take the place of those that are there."""
+    def add(
+        self,
+        case: str,
+        image: Image,
+        labels: Labels,
+        expected_dice: Mapping[int, float] | None = None,
+    ) -> None:
+        """Measure a case; its lines take the place of those that are there.
+
+        Parameters
+        ----------
+        expected_dice : mapping of int to float, optional
+            Of each label, by the probabilities of the model.
+        """
         if self._path is None:
             return
         channels = self._channels or image.names or [str(k) for k in range(image.channels)]
         self._rows[case] = [
-            _row(case, found, channels) for found in label_statistics(image, labels)
+            _row(case, found, channels) | _expected(found.label, expected_dice or {})
+            for found in label_statistics(image, labels)
         ]
 
     def complete(
@@ -114,6 +128,11 @@ def _row(case: str, found: LabelStatistics, channels: Sequence[str]) -> _Row:
         for channel, value in zip(channels, getattr(found, kind), strict=True):
             row[f"{kind}_{channel}"] = f"{value:.6g}"
     return row
+
+
+def _expected(label: int, expected_dice: Mapping[int, float]) -> _Row:
+    dice = expected_dice.get(label, nan)
+    return {} if isnan(dice) else {"expected_dice": f"{dice:.6g}"}
 
 
 def _read(path: Path) -> dict[str, list[_Row]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from medseg.dataset.beside import BESIDE
+
 _NOT_IN_FILES = set("/\\\0")
-_TAKEN = ("probabilities", "preview")
-"""What else is written beside a prediction."""
 
 
 def written_as(regions: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
@@ -38,9 +38,9 @@ def written_as(regions: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
 def require_regions(regions: Mapping[str, tuple[int, ...]], written: tuple[int, ...]) -> None:
     """Raise ValueError unless each region has a fit name, labels, and one to be written as."""
     for name, members in regions.items():
-        if not name or set(name) & _NOT_IN_FILES or name in _TAKEN:
+        if not name or set(name) & _NOT_IN_FILES or name in BESIDE:
             raise ValueError(
-                f"a region has a name that a file can have and none of {', '.join(_TAKEN)}; "
+                f"a region has a name that a file can have and none of {', '.join(BESIDE)}; "
                 f"got {name!r}"
             )
         if not members or 0 in members or len(set(members)) < len(members):

@@ -78,7 +78,7 @@ def evaluate_cases(  # noqa: PLR0913 - each is a rule that the caller chooses
     if predicted.is_file() and known.is_file() and not _are_data_sets(predicted, known):
         study = _Study(chosen, fixed, names or {}, rules)
         return study.score(stem_of(known), Match(predicted, known))
-    found, rules = matches(predicted, known, rules.missing, shard), ruled(known, rules)
+    found, rules = matches(predicted, known, rules.missing, shard, fixed), ruled(known, rules)
     study = _Study(chosen, fixed or found.regions, names or found.names, rules)
     done = study.among(before or Scores(), found.files)
     new = {case: match for case, match in found.files.items() if case not in done.records}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medseg.dataset import Dataset
+from medseg.dataset.beside import BESIDE
 from medseg.dataset.layouts import by_stem, volumes_in
 from medseg.evaluation.rules import Missing, Rules
 
-_BESIDE = ("_probabilities", "_preview")
 log = logging.getLogger("medseg")
 
 
@@ -57,10 +57,16 @@ def matches(
     references: Path,
     missing: Missing = "refuse",
     shard: tuple[int, int] | None = None,
+    regions: Collection[str] = (),
 ) -> Matches:
     """Files of the same name in two folders or data sets.
 
-    Of a shard (i, n), every n-th case from the i-th on.
+    Parameters
+    ----------
+    shard : (int, int), optional
+        Of (i, n), every n-th case from the i-th on.
+    regions : collection of str
+        Those that are scored, whose masks may lie beside the predictions too.
 
     Raises
     ------
@@ -84,9 +90,9 @@ def matches(
     if absent:
         log.warning("%s, scored as worst: %s", said, ", ".join(absent))
     # What medseg writes beside a prediction is none itself.
-    regions = known.regions or found.regions
-    endings = (*_BESIDE, *(f"_{region}" for region in regions))
-    beside = {case + ending for case in known.files for ending in endings}
+    own = known.regions or found.regions
+    predicted = known.files.keys() | found.files.keys()
+    beside = {f"{case}_{what}" for case in predicted for what in (*BESIDE, *own, *regions)}
     if extra := sorted(found.files.keys() - known.files.keys() - beside):
         log.warning("not scored, as they have no reference: %s", ", ".join(extra))
     return Matches(
@@ -95,7 +101,7 @@ def matches(
             for case, file in mine.items()
         },
         known.names or found.names,
-        regions,
+        own,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import log
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,12 +15,14 @@ from medseg.cleanup.cleaning import cleaned
 from medseg.cohort import Existing, Outcome, Stages, over_cases
 from medseg.crf import Refined
 from medseg.dataset import Case, find_cases, place_outputs
-from medseg.dataset.beside import beside, draw_preview, make_room
+from medseg.dataset.beside import UNCERTAINTY, beside, draw_preview, make_room
 from medseg.dataset.measured import StatisticsTable
 from medseg.io import write, write_nifti
+from medseg.learning.confidence import expected_dice
 from medseg.learning.earlier import Given
 from medseg.learning.ensemble import Ensemble
 from medseg.learning.model import Model
+from medseg.learning.uncertainty import ENTROPY, Doubting, require_labels, uncertainty_of
 from medseg.pictures import PREVIEW
 from medseg.volume import Image, Labels
 
@@ -33,6 +36,7 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     *,
     probabilities: bool = False,
     masks: bool = False,
+    uncertainty: bool = False,
     preview: bool = False,
     statistics: str | Path | None = None,
     cleanups: Sequence[Callable[[Labels], Labels]] = (),
@@ -56,12 +60,16 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         the plan.
     masks : bool
         Also write `<case>_<region>.nii.gz` for each region of the model.
+    uncertainty : bool
+        Also write `<case>_entropy.nii.gz` and, where the model has members,
+        `<case>_mutual_information.nii.gz` and `<case>_variance.nii.gz`; see `uncertainty_of`.
     preview : bool
         Also draw `<case>_preview.png`: the labels over the image, and the annotation of the case
         where there is one; see `medseg.pictures.draw_overlay`.
     statistics : path of a CSV file, optional
         For a table of volume, place and intensity, a line for each label of each case; see
-        `medseg.label_statistics`. That of a shard has `_i_of_n` in its name.
+        `medseg.label_statistics`. That of a shard has `_i_of_n` in its name. With probabilities
+        or uncertainty, it has the Dice that the model expects; see `expected_dice`.
     cleanups : sequence of functions, Labels -> Labels
         What is done to the labels, one after the other, as those of `medseg.CLEANUPS`; outside
         the mask all stays 0. Probabilities and masks of regions stay as they are.
@@ -80,16 +88,12 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         If inputs are missing, outputs exist, the model has no regions to write masks of, or the
         only case can't be segmented.
     """
-    trained = model
-    regions = [_ending_of(name) for name in model.plan.regions]
-    if masks and not regions:
-        raise ValueError("the model knows labels and no regions, so it has no masks of them")
+    wanted = _Wanted(model, probabilities, masks, uncertainty)
     devices.keep_freed_memory()
     channels = len(model.plan.channels)
     cases = {case.name: case for case in find_cases(inputs, channels, series=series)}
     place = place_outputs(cases.values(), output)
-    endings = [_ENDING] * probabilities + regions * masks + [PREVIEW] * preview
-    make_room(cases, place, endings, existing, shard)
+    make_room(cases, place, [*wanted.endings(), *[PREVIEW] * preview], existing, shard)
     file = None if statistics is None else Path(statistics)
     table = StatisticsTable(file, existing, shard, model.plan.channels)
 
@@ -99,28 +103,17 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
 
     def compute(read: _Read) -> _Computed:
         image, mask, earlier = read
-        model = _knowing(trained, earlier)
-        found = model.probabilities(image, mask=mask) if probabilities else None
-        inside: Mapping[str, Labels] = {}
-        if masks and isinstance(model, Model):
-            inside = model.masks_of(found) if found else model.masks(image, mask)
-            labels = model.written(inside)
-        elif found:
-            labels = model.most_probable(found)
-        else:
-            labels = model.segment(image, mask=mask)
-        return _Computed(image, cleaned(labels, cleanups, mask), found, inside)
+        found = replace(wanted, model=_knowing(model, earlier)).of(image, mask)
+        return found._replace(labels=cleaned(found.labels, cleanups, mask))
 
     def save(case: Case, computed: _Computed, path: Path) -> None:
-        image, labels, found, inside = computed
-        if found:
-            write_probabilities(found, beside(path, _ENDING))
-        for region, one in inside.items():
-            write(one, beside(path, _ending_of(region)))
+        wanted.write_beside(path, computed)
+        image, labels, found, *_ = computed
         if preview:
             draw_preview(case, image, labels, path)
         write(labels, path)
-        table.add(case.name, image, labels)
+        expected = expected_dice(found, labels) if found and not model.plan.regions else None
+        table.add(case.name, image, labels, expected)
 
     work = Stages(read, compute, save)
     outcome = over_cases(work, cases, place, existing=existing, shard=shard, what="predicting")
@@ -144,6 +137,7 @@ class _Computed(NamedTuple):
     labels: Labels
     probabilities: Image | None
     masks: Mapping[str, Labels]
+    uncertainty: Mapping[str, Image]
 
 
 def _knowing(
@@ -155,16 +149,74 @@ def _knowing(
     return replace(model, earlier=Given(earlier))
 
 
-def _ending_of(region: str) -> str:
-    return f"_{region}.nii.gz"
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of a model beside the labels."""
+
+    model: Model | Ensemble | Refined
+    probabilities: bool
+    masks: bool
+    uncertainty: bool
+
+    def __post_init__(self) -> None:
+        if self.masks and not self.model.plan.regions:
+            raise ValueError("the model knows labels and no regions, so it has no masks of them")
+        if self.uncertainty:
+            require_labels(self.model)
+
+    def endings(self) -> list[str]:
+        """Of the files that it becomes."""
+        maps = UNCERTAINTY if isinstance(self.model, Doubting) else (ENTROPY,)
+        named = [*self.model.plan.regions] * self.masks + [*maps] * self.uncertainty
+        return [_ENDING] * self.probabilities + [_ending_of(what) for what in named]
+
+    def of(self, image: Image, mask: Labels | None) -> _Computed:
+        """Compute it."""
+        model, inside = self.model, dict[str, Labels]()
+        said = uncertainty_of(model, image, mask=mask) if self.uncertainty else None
+        found = said.probabilities if said else None
+        if self.probabilities and not said:
+            found = model.probabilities(image, mask=mask)
+        if self.masks and isinstance(model, Model):
+            inside = model.masks_of(found) if found else model.masks(image, mask)
+            labels = model.written(inside)
+        elif found:
+            labels = model.most_probable(found)
+        else:
+            labels = model.segment(image, mask=mask)
+        return _Computed(image, labels, found, inside, said.maps if said else {})
+
+    def write_beside(self, path: Path, computed: _Computed) -> None:
+        """Write it beside the labels."""
+        _, _, found, inside, unsure = computed
+        if found and self.probabilities:
+            write_shares(found, beside(path, _ENDING))
+        for name, one in unsure.items():
+            write_shares(one, beside(path, _ending_of(name)), _highest(name, found))
+        for region, labels in inside.items():
+            write(labels, beside(path, _ending_of(region)))
 
 
-def write_probabilities(probabilities: Image, path: Path) -> None:
-    """Write probabilities as a 4D NIfTI of uint16 with a slope: exact to 1 in 131,070."""
+def _ending_of(what: str) -> str:
+    return f"_{what}.nii.gz"
+
+
+def _highest(name: str, probabilities: Image | None) -> float:
+    """What a map of uncertainty can't exceed."""
+    assert probabilities is not None
+    return 1.0 if name == "variance" else log(probabilities.channels)
+
+
+def write_shares(image: Image, path: Path, highest: float = 1.0) -> None:
+    """Write numbers from 0 to `highest` as NIfTI of uint16: exact to `highest` / 131,070.
+
+    Several channels, as those of probabilities, become the fourth axis.
+    """
     levels = 65535
-    stored = np.rint(probabilities.array * levels).astype(np.uint16)
-    image = Image.to_nibabel(probabilities)
-    volume = type(image)(np.moveaxis(stored, 0, -1), image.affine, image.header)
+    stored = np.rint(image.array * (levels / highest)).astype(np.uint16)
+    plain = Image.to_nibabel(image)
+    array = stored[0] if image.channels == 1 else np.moveaxis(stored, 0, -1)
+    volume = type(plain)(array, plain.affine, plain.header)
     volume.set_data_dtype(np.uint16)
-    volume.header.set_slope_inter(1 / levels, 0)
+    volume.header.set_slope_inter(highest / levels, 0)
     write_nifti(volume, path)
