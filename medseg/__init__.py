@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from medseg import metrics
+    from medseg.calibrating import Calibration, calibrate, write_calibration_report
     from medseg.chain import Chain
     from medseg.choosing import Choice, Configuration, choose
     from medseg.classical import METHODS, method
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 # Importing torch takes seconds and nibabel a fifth of one, so each name is imported when used.
 _HOME = {
+    "Calibration": "medseg.calibrating",
+    "calibrate": "medseg.calibrating",
+    "write_calibration_report": "medseg.calibrating",
     "Chain": "medseg.chain",
     "CLEANUPS": "medseg.cleanup",
     "FILTERS": "medseg.filters",
@@ -111,6 +115,7 @@ __all__ = [
     "METRICS",
     "NETWORKS",
     "RECIPES",
+    "Calibration",
     "Case",
     "Chain",
     "Choice",
@@ -135,6 +140,7 @@ __all__ = [
     "Training",
     "Tuned",
     "TunedCRF",
+    "calibrate",
     "choose",
     "compare",
     "crop",
@@ -158,5 +164,6 @@ __all__ = [
     "tune_crf",
     "with_spacing",
     "write",
+    "write_calibration_report",
     "write_report",
 ]

@@ -26,7 +26,7 @@ FLOORS = [  # from the ground up; parts of one floor do not see each other
     },
     {"classical", "networks", "metrics", "dataset"},
     {"learning", "evaluation", "chain", "interaction"},
-    {"demo", "info", "report", "comparison", "tuning", "choosing", "explaining"},
+    {"demo", "info", "report", "comparison", "tuning", "choosing", "explaining", "calibrating"},
     {"cli"},
 ]
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 import medseg
+from medseg.cli.calibrate import calibrate
 from medseg.cli.choose import choose
 from medseg.cli.compare import compare
 from medseg.cli.convert import convert
@@ -53,6 +54,7 @@ _COMMANDS = (
     choose,
     ensemble,
     explain,
+    calibrate,
     evaluate,
     compare,
 )
