@@ -12,6 +12,7 @@ import pytest
 
 import medseg
 from medseg.crf.saved import load_crf
+from medseg.learning.ensemble import save_ensemble
 from medseg.phantom import draw_case, draw_cohort
 
 PIPELINES = Path(__file__).parent.parent / "pipelines"
@@ -188,6 +189,29 @@ def test_killed_at_random_all_goes_on(capsys: pytest.CaptureFixture[str]) -> Non
 def test_commands_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
     pipeline("benchmarks/commands.py").main(repeats=1, dearest=1)
     assert "medseg evaluate A B" in capsys.readouterr().out
+
+
+def test_emma(tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread: None) -> None:
+    data = draw_cohort(tmp_path / "data", cases=10, shape=(16, 16, 8))
+    emma = pipeline("emma.py")
+    emma.MEMBERS = {"unet": ""}
+
+    emma.main(data, tmp_path / "runs", steps=1)
+
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:4]] == ["unet", *emma.PAIR, "ensemble"]
+    assert lines[0].split()[1:] == lines[3].split()[1:]  # an ensemble of one
+    assert [line.split()[-1].endswith(")") for line in lines[4:]] == [True] * 4
+    assert (tmp_path / "runs" / "reliability-lesion.svg").is_file()
+    assert (tmp_path / "runs" / "ensemble.html").is_file()
+
+
+def test_the_memory_of_an_ensemble(tmp_path: Path, one_thread: None) -> None:
+    benchmark = pipeline("benchmarks/ensemble.py")
+    runs = [benchmark.make_run(tmp_path / f"run_{k}", k, 2, 3) for k in range(2)]
+    save_ensemble(tmp_path / "both", runs)
+    for measure, folder in (("member", runs[0]), ("uncertainty", tmp_path / "both")):
+        assert getattr(benchmark, f"peak_of_{measure}")(folder, (30, 30, 19), 2) > 0
 
 
 @pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.py")), ids=lambda p: p.name)
