@@ -10,7 +10,7 @@ from medseg.cleanup import CLEANUPS
 from medseg.crf import REFINEMENTS
 from medseg.filters import FILTERS
 from medseg.io import READERS
-from medseg.learning import AUGMENTATIONS, LOSSES
+from medseg.learning import AUGMENTATIONS, LOSSES, VARIANTS
 from medseg.metrics import METRICS
 from medseg.networks import NETWORKS
 from medseg.registry import Registry
@@ -26,6 +26,7 @@ REGISTRIES = {
     "loss": LOSSES,
     "sampler": SAMPLERS,
     "augmentation": AUGMENTATIONS,
+    "kind of variants": VARIANTS,
     "metric": METRICS,
     "format": READERS,
 }
