@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.learning.placing import turn
 from medseg.segmenter import Probabilistic
 from medseg.volume import Image, Labels, orientation, reorient
 
@@ -92,15 +93,15 @@ class Turned:
             raise ValueError("a trained model takes no seeds")
         to = _orientation(self.plan.conventions.orientation, image)
         seen, inside = reorient(image, to), None if mask is None else reorient(mask, to)
-        turn = self._turning(seen.grid.shape, seen.grid.spacing)
+        turned = self._turning(seen.grid.shape, seen.grid.spacing)
         within = None
         if inside is not None:  # all voxels that touch it
-            touched = turn((inside.array != 0).astype(np.float32)[None], self.degrees)[0] > 0
+            touched = turned((inside.array != 0).astype(np.float32)[None], self.degrees)[0] > 0
             within = inside.on(touched.view(np.uint8), inside.grid)
         found = self.member.probabilities(
-            seen.on(turn(seen.array, self.degrees), seen.grid), mask=within
+            seen.on(turned(seen.array, self.degrees), seen.grid), mask=within
         )
-        array = turn(found.array, -self.degrees)
+        array = turned(found.array, -self.degrees)
         if inside is not None:
             array[:, inside.array == 0] = 0
             array[0, inside.array == 0] = 1
@@ -113,15 +114,8 @@ class Turned:
         n = len(shape)
         half = np.multiply(shape, spacing) / 2  # mm
 
-        def turn(array: NDArray[np.float32], degrees: float) -> NDArray[np.float32]:
-            angle, (a, b) = np.deg2rad(degrees), self.plane
-            matrix = np.eye(n)
-            matrix[[a, a, b, b], [a, b, a, b]] = (
-                np.cos(angle),
-                -np.sin(angle),
-                np.sin(angle),
-                np.cos(angle),
-            )
+        def turned(array: NDArray[np.float32], degrees: float) -> NDArray[np.float32]:
+            matrix = turn(n, self.plane, degrees)
             # In mm, then in units in which the volume reaches from -1 to 1; last axis first.
             scaled = (matrix * half / half[:, None])[::-1, ::-1]
             affine = torch.from_numpy(np.column_stack([scaled, np.zeros(n)])).float()
@@ -129,7 +123,7 @@ class Turned:
             each = (_sampled(torch.tensor(channel), grid) for channel in array)
             return np.stack([one.numpy() for one in each])
 
-        return turn
+        return turned
 
 
 def _sampled(channel: Tensor, grid: Tensor) -> Tensor:

@@ -82,16 +82,21 @@ def rotation(warp: Warp, rng: np.random.Generator, *, chance: float = 1.0) -> Wa
         return warp
     for a in range(n):
         for b in range(a + 1, n):
-            angle = np.deg2rad(rng.uniform(-_MOST_DEGREES, _MOST_DEGREES))
-            turn = np.eye(n)
-            turn[[a, a, b, b], [a, b, a, b]] = (
-                np.cos(angle),
-                -np.sin(angle),
-                np.sin(angle),
-                np.cos(angle),
-            )
-            warp = warp.then(turn)
+            warp = warp.then(turn(n, (a, b), rng.uniform(-_MOST_DEGREES, _MOST_DEGREES)))
     return warp
+
+
+def turn(n: int, plane: tuple[int, int], degrees: float) -> NDArray[np.float64]:
+    """(n, n) matrix that turns two axes into each other."""
+    angle, (a, b) = np.deg2rad(degrees), plane
+    matrix = np.eye(n)
+    matrix[[a, a, b, b], [a, b, a, b]] = (
+        np.cos(angle),
+        -np.sin(angle),
+        np.sin(angle),
+        np.cos(angle),
+    )
+    return matrix
 
 
 def scaling(warp: Warp, rng: np.random.Generator, *, chance: float = 1.0) -> Warp:
