@@ -37,7 +37,9 @@ def outlined(
     1997. doi:10.1006/gmip.1997.0422
     """
     n = inside.ndim
-    padded = well_composed(np.pad(inside, 1))
+    box = _box(inside)
+    begin = np.array([each.start for each in box]) - 1
+    padded = well_composed(np.pad(inside[box], 1))
     count = np.zeros(padded.size)
     total = np.zeros((n, padded.size))
     joined = []
@@ -45,9 +47,9 @@ def outlined(
         places, leaves = _edges(padded, axis)
         along = np.full(len(places), 0.5)
         if shares is not None:
-            size = np.array(shares[axis].shape)
-            inner = ((places >= 1) & (places <= size)).all(axis=1)
-            along[inner] = shares[axis][tuple((places[inner] - 1).T)]
+            at, size = places + begin, np.array(shares[axis].shape)
+            inner = ((at >= 0) & (at < size)).all(axis=1)
+            along[inner] = shares[axis][tuple(at[inner].T)]
         met = places.astype(np.float64)
         met[:, axis] += along
         cells = _cells_beside(places, axis, padded.shape)
@@ -59,7 +61,7 @@ def outlined(
     used = np.flatnonzero(count)
     number = np.full(count.size, -1)
     number[used] = np.arange(len(used))
-    points = (total[:, used] / count[used]).T - 1
+    points = (total[:, used] / count[used]).T + begin
     corners = number[np.concatenate(joined)]
     if n == 2:
         return points, corners
@@ -85,10 +87,10 @@ def well_composed(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     ]
     changed = True
     while changed:
-        before = int(found.sum())
+        before = np.count_nonzero(found)
         for axes in blocks:
             _fill_diagonals(found, axes)
-        changed = int(found.sum()) > before
+        changed = bool(np.count_nonzero(found) > before)
     return found
 
 
@@ -111,12 +113,23 @@ def _fill_diagonals(found: NDArray[np.bool_], axes: tuple[int, ...]) -> None:
             corner(other)[...] |= pair | gap
 
 
+def _box(inside: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Where a region is; empty if there is none."""
+    found = []
+    for axis in range(inside.ndim):
+        others = tuple(other for other in range(inside.ndim) if other != axis)
+        at = np.flatnonzero(inside.any(axis=others))
+        found.append(slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0))
+    return tuple(found)
+
+
 def _edges(inside: NDArray[np.bool_], axis: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """First voxels of the pairs along an axis that differ, and whether those are inside."""
-    size = inside.shape[axis]
-    first, second = (np.take(inside, range(begin, size - 1 + begin), axis) for begin in (0, 1))
-    places = np.argwhere(first != second)
-    return places, first[tuple(places.T)]
+    lead = (slice(None),) * axis
+    first, second = inside[(*lead, slice(-1))], inside[(*lead, slice(1, None))]
+    flat = np.flatnonzero(first != second)  # many times as fast as with several axes
+    places = np.unravel_index(flat, first.shape)
+    return np.stack(places, axis=1), first[places]
 
 
 def _cells_beside(
@@ -128,8 +141,8 @@ def _cells_beside(
     else:
         after, last = np.roll(np.eye(3, dtype=np.int64), -axis, axis=0)[1:]
         around = [0 * after, -after, -after - last, -last]
-    cells = [np.ravel_multi_index(tuple((places + np.array(step)).T), shape) for step in around]
-    return np.stack(cells, axis=1)
+    strides = np.cumprod([1, *shape[:0:-1]])[::-1]
+    return np.asarray((places @ strides)[:, None] + np.array(around) @ strides)
 
 
 def _shares(points: Points, cells: Cells, shape: tuple[int, ...], axis: int) -> NDArray[np.float64]:
