@@ -9,6 +9,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from scipy.sparse import csgraph
 
 import medseg
 from medseg.crf.saved import load_crf
@@ -176,6 +177,21 @@ def test_classical_benchmarks(capsys: pytest.CaptureFixture[str], one_thread: No
     printed = capsys.readouterr().out
     assert all(name in printed for name in benchmark.ROWS)
     assert printed.count("medseg") == len(benchmark.ROWS)
+
+
+def test_the_benchmark_of_the_graph_cut_costs_the_largest_flow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark = pipeline("benchmarks/graph_cut.py")
+    volume = benchmark.Volume.of(draw_case(0, (8, 9, 8))[0], "cpu")
+    costs, preferences = benchmark.network(volume, 8)
+    np.savez(tmp_path / "network.npz", costs=costs, preferences=preferences)
+
+    benchmark.own_side(tmp_path / "network.npz", 1)
+
+    graph = pipeline("benchmarks/_interactive_rows.py").network(costs, preferences)
+    flow = csgraph.maximum_flow(graph, preferences.size, preferences.size + 1).flow_value
+    assert int(capsys.readouterr().out.split()[2]) == flow > 0
 
 
 def test_killed_at_random_all_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
