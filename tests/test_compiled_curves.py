@@ -8,6 +8,7 @@ from medseg.classical.compiled_curves import CompiledCurves
 from medseg.classical.curves import Curves, evenly
 from medseg.classical.matter import Matter
 from medseg.classical.membranes import around
+from medseg.classical.moving import Pace
 from medseg.classical.pulling import Place, Pull, Region
 
 SHAPE, SPACING = (40, 30), (1.0, 2.0)
@@ -53,10 +54,14 @@ def test_steps_are_those_of_numpy(pull: Pull) -> None:
     plain, compiled = (
         around(two_rings(), SPACING, MATTER, kind) for kind in (Curves.of, CompiledCurves.of)
     )
-    begun = plain.points
+    begun, pace, paces = plain.points, Pace.begun(0.4, 0.5), set()
     for _ in range(12):
-        plain, compiled = (each.stepped(pull, pull.place, 0.4) for each in (plain, compiled))
+        paces.add(pace)
+        compiled, same = compiled.stepped(pull, pull.place, pace)
+        plain, pace = plain.stepped(pull, pull.place, pace)
+        assert same.time == pytest.approx(pace.time, rel=1e-9)
     assert plain.shift(begun) > 0.1
+    assert len(paces) > 1
     np.testing.assert_allclose(compiled.points, plain.points, rtol=0, atol=1e-9)
     np.testing.assert_array_equal(compiled.cells, plain.cells)
     assert compiled.shift(begun) == pytest.approx(plain.shift(begun), abs=1e-9)
@@ -65,7 +70,7 @@ def test_steps_are_those_of_numpy(pull: Pull) -> None:
 @pytest.mark.parametrize("stiffness", [0.0, 1e3])
 @pytest.mark.parametrize("elasticity", [0.0, 1e3])
 @pytest.mark.parametrize("count", [8, 9, 100])
-def test_the_five_bands_are_solved_as_waves_are(
+def test_the_five_bands_are_solved_as_a_sparse_matrix_is(
     count: int, elasticity: float, stiffness: float
 ) -> None:
     angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
@@ -74,15 +79,16 @@ def test_the_five_bands_are_solved_as_waves_are(
     matter = Matter(elasticity, stiffness, 1.0)
     ends = np.array([count])
     pull = pulls(ALL, without=("field", "balloon", "region"))
-    plain = Curves((ring,), matter).stepped(pull, pull.place, 1.0)
-    compiled = CompiledCurves(ring, ends, matter).stepped(pull, pull.place, 1.0)
+    pace = Pace.begun(1.0, 1e3)
+    plain, _ = Curves((ring,), matter).stepped(pull, pull.place, pace)
+    compiled, _ = CompiledCurves(ring, ends, matter).stepped(pull, pull.place, pace)
     np.testing.assert_allclose(compiled.points, plain.points, rtol=0, atol=1e-6)
 
 
 def test_what_shrinks_to_nothing_is_gone() -> None:
     pull = pulls(ALL, without=("field", "balloon", "region"))
     curves = around(two_rings(), SPACING, Matter(1e9, 0.0, 1.0), CompiledCurves.of)
-    after = curves.stepped(pull, pull.place, 1e3)
+    after, _ = curves.stepped(pull, pull.place, Pace.begun(1e3, 1e3))
     assert len(curves.points)
     assert after.points.shape == after.cells.shape == (0, 2)
 

@@ -55,7 +55,8 @@ def test_elasticity_shrinks_a_ball_at_the_known_rate(shape: tuple[int, ...]) -> 
     membrane = around(away_from_middle(shape, spacing) < 15, spacing, Matter(1.0, 0.0, 1.0))
     before = radii(membrane.points).mean()
     for _ in range(20):
-        membrane = membrane.moved(membrane.relaxed(membrane.points, 1.0)).mended()
+        even = np.ones(len(membrane.points))
+        membrane = membrane.moved(membrane.relaxed(membrane.points, even, 1.0)).mended()
     after = (before**2 - 2 * (len(shape) - 1) * 20) ** 0.5
     assert radii(membrane.points).mean() == pytest.approx(after, rel=0.02)
 
@@ -68,7 +69,7 @@ def test_an_elastic_contour_becomes_a_circle_and_then_nothing() -> None:
         method("snake", elasticity=1, iterations=count, tolerance=0, **ALONE).contours(  # type: ignore[attr-defined]
             image, seeded(box, image)
         )
-        for count in (1, 180, 400)
+        for count in (1, 26, 60)
     ]
     spread = [radii(each.points).std() / radii(each.points).mean() for each in states[:2]]
     assert spread[1] < 0.1 < 0.3 < spread[0]
@@ -89,7 +90,7 @@ def test_stiffness_holds_against_bends_and_not_against_size() -> None:
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     wavy = evenly(ring * (20 + np.cos(12 * angles))[:, None], 1.0)
     curve = Curves((wavy,), Matter(0.0, 60.0, 1.0))
-    after = radii(curve.relaxed(wavy, 1.0))
+    after = radii(curve.relaxed(wavy, np.ones(len(wavy)), 1.0))
     assert np.ptp(after) < 0.3 * np.ptp(radii(wavy))
     assert after.mean() == pytest.approx(radii(wavy).mean(), rel=0.01)
 
@@ -102,12 +103,12 @@ def test_a_balloon_moves_a_ball_by_as_many_mm(
     image = constant(shape, spacing)
     start = seeded(away_from_middle(shape, spacing) < radius / 2, image)
     options = {"elasticity": 0, "stiffness": 0, "balloon": speed, "tolerance": 0, **ALONE}
-    steps = [1, 1 + int(radius / 2 / min(spacing))]  # of half a voxel each
+    steps = [1, 1 + int(radius / 4 / min(spacing))]  # of a voxel each, but for the first
     found = [
         radii(method("snake", iterations=count, **options).contours(image, start).points).mean()  # type: ignore[attr-defined]
         for count in steps
     ]
-    wanted = np.sign(speed) * min(spacing) / 2 * (steps[1] - steps[0])
+    wanted = np.sign(speed) * min(spacing) * (steps[1] - steps[0])
     assert found[1] - found[0] == pytest.approx(wanted, abs=0.06 * radius)
 
 
@@ -158,7 +159,9 @@ def test_gradient_vector_flow_leads_into_a_gap_into_which_a_gradient_does_not() 
         Snake(region=0, edge=1, reach=reach, scale=0.7).segment(image, seeds).array[gap].mean()
         for reach in ("gvf", "gradient")
     ]
-    assert taken == [0, 1]
+    # Elasticity draws the contour a little way into the gap.
+    assert taken[0] == 0
+    assert taken[1] > 0.9
 
 
 @pytest.mark.parametrize("turn", [1, -1])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.classical._curve_kernels import Ends, Points, followers, normals
+from medseg.classical.moving import SHORTER
 
 Slices = NDArray[np.float32]
 # Of the field, of the balloon, of the values of the region and of their weights, as many as
@@ -30,53 +31,93 @@ def step(
     forces: Forces,
     place: Place,
     resistance: tuple[float, float],
-    time: float,
-) -> Points:
-    """Places of the points some time later, by forces, elasticity and stiffness."""
+    pace: tuple[float, float],
+) -> tuple[Points, float]:
+    """Places of the points some time later, and how much later: as `moving.stepped` has it."""
     allowed, spacing = place
+    time, reach = pace
     outwards = normals(points, ends)
-    speeds = _speeds(points, outwards, ends, forces, spacing)
-    found: Points = points + time * speeds.reshape(-1, 1) * outwards
-    begin = 0
-    for end in ends:
-        _relax(found[begin:end], points[begin:end], resistance, time)
-        begin = end
+    speeds, slopes = _speeds(points, outwards, ends, forces, spacing, reach / 2)
+    while True:
+        weights = np.maximum(1, time * np.abs(speeds) / reach) + time * slopes
+        found: Points = weights.reshape(-1, 1) * points
+        found += time * speeds.reshape(-1, 1) * outwards
+        begin = 0
+        for end in ends:
+            _relax(found[begin:end], points[begin:end], weights[begin:end], resistance, time)
+            begin = end
+        farthest = _farthest(points, found, outwards)
+        if not farthest > reach:  # nor if it is nan
+            break
+        time *= SHORTER * reach / farthest
     _hold(found, points, allowed, spacing)
-    return found
+    return found, time
+
+
+@_compiled
+def _farthest(points: Points, found: Points, outwards: Points) -> float:
+    """How far that point moves across the curve that moves farthest."""
+    farthest = 0.0
+    for i in range(len(points)):
+        x, y = found[i, 0] - points[i, 0], found[i, 1] - points[i, 1]
+        farthest = max(farthest, abs(x * outwards[i, 0] + y * outwards[i, 1]))
+    return farthest
 
 
 @_compiled
 def _speeds(
-    points: Points, outwards: Points, ends: Ends, forces: Forces, spacing: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Speed outwards of each point."""
-    field, balloon, values, weights, running, weight = forces
-    found = np.zeros(len(points))
+    points: Points,
+    outwards: Points,
+    ends: Ends,
+    forces: Forces,
+    spacing: NDArray[np.float64],
+    reach: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Speed outwards of each point, and how steeply it falls within `reach`, or 0."""
+    speeds, slopes = np.empty(len(points)), np.empty(len(points))
+    within, beyond = _means(points, ends, forces[4], spacing)
+    means = within, beyond, ((within - beyond) ** 2).sum()
+    for i in range(len(points)):
+        before = _speed(points[i], outwards[i], -reach, forces, spacing, means)
+        here = _speed(points[i], outwards[i], 0.0, forces, spacing, means)
+        after = _speed(points[i], outwards[i], reach, forces, spacing, means)
+        speeds[i], slopes[i] = here, max(before - here, here - after, 0.0) / reach
+    return speeds, slopes
+
+
+@_compiled
+def _speed(
+    point: Points,
+    outwards: Points,
+    way: float,
+    forces: Forces,
+    spacing: NDArray[np.float64],
+    means: tuple[NDArray[np.float64], NDArray[np.float64], float],
+) -> float:
+    """Speed in the direction `outwards`, so far on the way there from a point."""
+    field, balloon, values, weights, _, weight = forces
+    within, beyond, contrast = means
+    x, y = (point[0] + way * outwards[0]) / spacing[0], (point[1] + way * outwards[1]) / spacing[1]
+    found = 0.0
     for axis in range(len(field)):
-        for i in range(len(points)):
-            found[i] += _between(field[axis], points[i], spacing) * outwards[i, axis]
+        found += _between(field[axis], x, y) * outwards[axis]
     for each in balloon:
-        for i in range(len(points)):
-            found[i] += _between(each, points[i], spacing)
-    if len(values):
-        within, beyond = _means(points, ends, running, spacing)
-        contrast = ((within - beyond) ** 2).sum()
-        for i in range(len(points) if contrast > 0 else 0):
-            share = _between(weights[0], points[i], spacing) if len(weights) else 1.0
-            nearer = 0.0
-            for c in range(len(values)):
-                value = _between(values[c], points[i], spacing) / (share if share > 0 else 1.0)
-                nearer += (value - beyond[c]) ** 2 - (value - within[c]) ** 2
-            found[i] += weight * min(max(nearer / contrast, -1.0), 1.0)
+        found += _between(each, x, y)
+    if contrast > 0:
+        share = _between(weights[0], x, y) if len(weights) else 1.0
+        nearer = 0.0
+        for c in range(len(values)):
+            value = _between(values[c], x, y) / (share if share > 0 else 1.0)
+            nearer += (value - beyond[c]) ** 2 - (value - within[c]) ** 2
+        found += weight * min(max(nearer / contrast, -1.0), 1.0)
     return found
 
 
 @_compiled
-def _between(values: NDArray[np.float32], point: Points, spacing: NDArray[np.float64]) -> float:
+def _between(values: NDArray[np.float32], x: float, y: float) -> float:
     """Linear interpolation between the voxels of a slice; beyond it, its border."""
     rows, columns = values.shape
-    x = min(max(point[0] / spacing[0], 0.0), rows - 1.0)
-    y = min(max(point[1] / spacing[1], 0.0), columns - 1.0)
+    x, y = min(max(x, 0.0), rows - 1.0), min(max(y, 0.0), columns - 1.0)
     i, j = int(x), int(y)
     u, v = x - i, y - j
     below, right = min(i + 1, rows - 1), min(j + 1, columns - 1)
@@ -89,8 +130,13 @@ def _between(values: NDArray[np.float32], point: Points, spacing: NDArray[np.flo
 def _means(
     points: Points, ends: Ends, running: NDArray[np.float64], spacing: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means inside and outside; both 0 if there are no voxels on one of the sides."""
+    """Means inside and outside; both 0 if there are no voxels on one of the sides.
+
+    Of no channels, if there are no running sums.
+    """
     size, rows, columns = running.shape
+    if not size:
+        return np.zeros(0), np.zeros(0)
     inside, after = np.zeros(size), followers(ends)
     for i in range(len(points)):
         low, high, turn = points[i], points[after[i]], -1.0
@@ -110,7 +156,13 @@ def _means(
 
 
 @_compiled
-def _relax(points: Points, before: Points, resistance: tuple[float, float], time: float) -> None:
+def _relax(
+    points: Points,
+    before: Points,
+    weights: NDArray[np.float64],
+    resistance: tuple[float, float],
+    time: float,
+) -> None:
     """Draw a curve to where elasticity and stiffness leave it, in place.
 
     Its matrix has five bands that are cyclic: without the last two points they are not, and
@@ -123,18 +175,18 @@ def _relax(points: Points, before: Points, resistance: tuple[float, float], time
     squared = (length / n) ** 2
     elastic, stiff = time * resistance[0] / squared, time * resistance[1] / squared**2
     near, far = -elastic - 4 * stiff, stiff
-    bands = (1 + 2 * elastic + 6 * stiff, near, far)
+    middle = weights + (2 * elastic + 6 * stiff)
     padded = np.zeros((n + 2, 4))
     right = padded[2:-2]
     right[:, :2] = points[:-2]
     right[0, 2] = right[-2, 2] = right[1, 3] = right[-1, 3] = far
     right[-1, 2] = right[0, 3] = near
-    _solve(padded, bands)
+    _solve(padded, middle, near, far)
     shares = right[:, 2:]
     # What is left of the last two rows.
-    a = bands[0] - far * (shares[0, 0] + shares[-2, 0]) - near * shares[-1, 0]
+    a = middle[-2] - far * (shares[0, 0] + shares[-2, 0]) - near * shares[-1, 0]
     b = near - far * (shares[0, 1] + shares[-2, 1]) - near * shares[-1, 1]
-    c = bands[0] - near * shares[0, 1] - far * (shares[1, 1] + shares[-1, 1])
+    c = middle[-1] - near * shares[0, 1] - far * (shares[1, 1] + shares[-1, 1])
     for axis in range(2):
         found = right[:, axis]
         first = points[-2, axis] - far * (found[0] + found[-2]) - near * found[-1]
@@ -148,17 +200,18 @@ def _relax(points: Points, before: Points, resistance: tuple[float, float], time
 
 
 @_compiled
-def _solve(right: NDArray[np.float64], bands: tuple[float, float, float]) -> None:
-    """Solve for four right sides, in place, a matrix whose rows have the same five bands.
+def _solve(
+    right: NDArray[np.float64], middle: NDArray[np.float64], near: float, far: float
+) -> None:
+    """Solve for four right sides, in place, a matrix of five bands, of which four are even.
 
     Above and below the right sides there are two rows of 0 each, so that all rows are alike.
     """
-    middle, near, far = bands
     one, two, inverse = np.zeros(len(right)), np.zeros(len(right)), np.zeros(len(right))
     for i in range(2, len(right) - 2):
         left = near - far * one[i - 1]
         one[i], two[i] = left * inverse[i - 1], far * inverse[i - 2]
-        inverse[i] = 1 / (middle - left * one[i] - far * two[i])
+        inverse[i] = 1 / (middle[i - 2] - left * one[i] - far * two[i])
         for k in range(4):
             right[i, k] -= one[i] * right[i - 1, k] + two[i] * right[i - 2, k]
     for i in range(len(right) - 3, 1, -1):

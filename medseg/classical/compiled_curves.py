@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from medseg.classical.curves import FEWEST, Curves, segments
 from medseg.classical.matter import GONE, Matter, Points, renewed
+from medseg.classical.moving import Pace
 from medseg.classical.pulling import Place, Pull
 
 
@@ -39,24 +40,24 @@ class CompiledCurves:
         """Points of each segment, (m, 2)."""
         return segments(self.ends)
 
-    def stepped(self, pull: Pull, place: Place, time: float) -> CompiledCurves:
-        """Curves some time later, by forces and their own resistance."""
+    def stepped(self, pull: Pull, place: Place, pace: Pace) -> tuple[CompiledCurves, Pace]:
+        """Curves some time later, by their own resistance and forces, and their next pace."""
         from medseg.classical import _curve_kernels, _curve_step_kernels
 
         matter = self.matter
-        points = _curve_step_kernels.step(
+        points, time = _curve_step_kernels.step(
             self.points,
             self.ends,
             pull.slices,
             (place.allowed, place.spacing),
             # A whole number would have all compiled anew.
             (float(matter.elasticity), float(matter.stiffness)),
-            float(time),
+            (float(pace.time), float(pace.reach)),
         )
         even, ends = _curve_kernels.evenly(
             points, self.ends, float(matter.distance), FEWEST, GONE * matter.distance
         )
-        return CompiledCurves(even, ends, matter)
+        return CompiledCurves(even, ends, matter), pace.after(time)
 
     def mended(self) -> CompiledCurves:
         """Curves that do not cross, around what these go around."""

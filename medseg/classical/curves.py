@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array, diags_array
+from scipy.sparse.linalg import spsolve
 from scipy.spatial import cKDTree
 
 from medseg.classical.matter import GONE, Matter, Points, renewed, unit_vectors
-from medseg.classical.moving import shift, stepped
+from medseg.classical.moving import Pace, shift, stepped
 
 if TYPE_CHECKING:
     from medseg.classical.pulling import Place, Pull
@@ -65,9 +67,9 @@ class Curves:
         """Where the points of each curve end."""
         return np.cumsum([len(loop) for loop in self.loops], dtype=np.int64)
 
-    def stepped(self, pull: Pull, place: Place, time: float) -> Curves:
-        """Curves some time later, by forces and their own resistance."""
-        return stepped(self, pull, place, time)
+    def stepped(self, pull: Pull, place: Place, pace: Pace) -> tuple[Curves, Pace]:
+        """Curves some time later, by their own resistance and forces, and their next pace."""
+        return stepped(self, pull, place, pace)
 
     def shift(self, before: Points) -> float:
         """How far points moved in mm, on average, across the curves to which they came."""
@@ -79,19 +81,17 @@ class Curves:
         steps = np.concatenate(along) if along else np.zeros((0, 2))
         return unit_vectors(np.stack([steps[:, 1], -steps[:, 0]], axis=1))
 
-    def relaxed(self, points: Points, time: float) -> Points:
-        """Places of the points, moved from where they would be without elasticity.
-
-        The matrix of a closed curve of even steps is circulant, so waves are its eigenvectors.
-        """
+    def relaxed(self, points: Points, weights: NDArray[np.float64], time: float) -> Points:
+        """Places that weigh so much, in balance with elasticity and stiffness over some time."""
         found, start = np.empty_like(points), 0
         for loop in self.loops:
             n = len(loop)
-            step = float(np.sqrt(((_after(loop) - loop) ** 2).sum(axis=1)).mean())
-            rates = 2 - 2 * np.cos(2 * np.pi / n * np.arange(n // 2 + 1))
-            waves = np.fft.rfft(points[start : start + n], axis=0)
-            waves /= self.matter.damping(rates, step, time)[:, None]
-            found[start : start + n] = np.fft.irfft(waves, n, axis=0)
+            squared = float(np.sqrt(((_after(loop) - loop) ** 2).sum(axis=1)).mean()) ** 2
+            elastic = time * self.matter.elasticity / squared
+            stiff = time * self.matter.stiffness / squared**2
+            bent = _even_bands(n, (2 * elastic + 6 * stiff, -elastic - 4 * stiff, stiff))
+            own = slice(start, start + n)
+            found[own] = spsolve(bent + diags_array(weights[own]), points[own])
             start += n
         return found
 
@@ -155,6 +155,15 @@ def lengths_along(line: Points) -> NDArray[np.float64]:
 def places_on(line: Points, along: NDArray[np.float64], wanted: NDArray[np.float64]) -> Points:
     """Points of a line at some lengths along it, mm."""
     return np.stack([np.interp(wanted, along, each) for each in line.T], axis=1)
+
+
+def _even_bands(size: int, bands: tuple[float, float, float]) -> csc_array:
+    """Symmetric matrix whose rows go round: what is on the diagonal, beside it and next to that."""
+    middle, near, far = bands
+    values = np.repeat([far, near, middle, near, far], size)
+    rows = np.tile(np.arange(size), 5)
+    columns = (rows + np.repeat(np.arange(-2, 3), size)) % size
+    return csc_array((values, (rows, columns)), shape=(size, size))
 
 
 def _after(loop: Points) -> Points:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from medseg.classical.curves import Curves
 from medseg.classical.matter import Matter, Points, renewed
+from medseg.classical.moving import Pace
 from medseg.classical.pulling import Place, Pull
 from medseg.classical.surfaces import Surface
 from medseg.contour import outlined
@@ -32,8 +33,8 @@ class Membrane(Protocol):
         """Points of each segment or triangle, (m, axes)."""
         ...
 
-    def stepped(self, pull: Pull, place: Place, time: float) -> Self:
-        """Membrane some time later, by forces and its own resistance."""
+    def stepped(self, pull: Pull, place: Place, pace: Pace) -> tuple[Self, Pace]:
+        """Membrane some time later, by its own resistance and forces, and its next pace."""
         ...
 
     def mended(self) -> Self:

@@ -95,23 +95,28 @@ class Region:
         weights = None if place.everywhere else allowed.astype(np.float32)
         return cls(place, known, weights, running)
 
-    def speed(self, membrane: Moving) -> NDArray[np.float64]:
-        """Speed outwards at the points, in [-1, 1]; 0 if inside and outside are alike."""
+    def means(self, membrane: Moving) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Means inside and outside, (C,); both 0 if there are no voxels on one of the sides."""
         crossings = Crossings.of(
             membrane.points / self.place.spacing, membrane.cells, self.place.allowed.shape
         )
         inside = crossings.sums(self.running)
         outside = self.running[..., -1].reshape(len(inside), -1).sum(axis=1) - inside
         if inside[-1] < 1 or outside[-1] < 1:
-            return np.zeros(len(membrane.points))
-        within, beyond = inside[:-1] / inside[-1], outside[:-1] / outside[-1]
+            return np.zeros(len(self.values)), np.zeros(len(self.values))
+        return inside[:-1] / inside[-1], outside[:-1] / outside[-1]
+
+    def speed(
+        self, points: Points, within: NDArray[np.float64], beyond: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Speed outwards at some points, in [-1, 1]; 0 if inside and outside are alike."""
         contrast = ((within - beyond) ** 2).sum()
         if not contrast:
-            return np.zeros(len(membrane.points))
-        found = self.place.sampled(self.values, membrane.points)
+            return np.zeros(len(points))
+        found = self.place.sampled(self.values, points)
         if self.weights is not None:
             # So that values of what is not allowed have no share in what lies beside it.
-            share = self.place.sampled(self.weights, membrane.points)
+            share = self.place.sampled(self.weights, points)
             found = found / np.where(share > 0, share, 1)
         nearer = ((found - beyond) ** 2 - (found - within) ** 2).sum(axis=1)
         return np.asarray(np.clip(nearer / contrast, -1, 1))
@@ -154,20 +159,33 @@ class Pull:
         )
         return first, second, third, fourth, running, float(self.region_weight)
 
-    def at(self, membrane: Moving) -> Points:
-        """Speed of each point of a membrane, (n, axes), across it.
+    def at(self, membrane: Moving, reach: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Speed outwards of each point, and how steeply it falls within `reach` mm, or 0.
 
         What pulls along a membrane does not move it, and would only crowd its points.
         """
-        points, normals = membrane.points, membrane.normals()
-        outwards = np.zeros(len(points))
+        points, outwards = membrane.points, membrane.normals()
+        means = (np.zeros(0),) * 2 if self.region is None else self.region.means(membrane)
+        before, here, after = (
+            self._speeds(points + way * outwards, outwards, means) for way in (-reach, 0, reach)
+        )
+        return here, np.maximum(np.maximum(before - here, here - after), 0) / reach
+
+    def _speeds(
+        self,
+        points: Points,
+        outwards: Points,
+        means: tuple[NDArray[np.float64], NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        """Speed of each point in its direction."""
+        found = np.zeros(len(points))
         if self.field is not None:
-            outwards += (self.place.sampled(self.field, points) * normals).sum(axis=1)
+            found += (self.place.sampled(self.field, points) * outwards).sum(axis=1)
         if self.balloon is not None:
-            outwards += self.place.sampled(self.balloon, points)[:, 0]
+            found += self.place.sampled(self.balloon, points)[:, 0]
         if self.region is not None:
-            outwards += self.region_weight * self.region.speed(membrane)
-        return outwards[:, None] * normals
+            found += self.region_weight * self.region.speed(points, *means)
+        return found
 
 
 def in_world(places: NDArray[np.float64], image: Image) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from medseg.classical.deforming import STRIDE, Deforming, Look, Start, final
 from medseg.classical.edges import edge_map
 from medseg.classical.matter import Matter
 from medseg.classical.membranes import MakeCurves, Membrane, around
+from medseg.classical.moving import Pace
 from medseg.classical.pulling import Place, Pull, Region, in_world
 from medseg.contour import Contour, filled
 from medseg.parameter import parameter
@@ -73,7 +74,7 @@ class Snake(Deforming):
         The contour starts around balls of so many mm around the seeds. With 0 it starts around
         the seeds alone; elasticity then draws a few voxels together to nothing.
     iterations : int
-        Steps at most; forces move the contour by half a voxel in each at most.
+        Steps at most; each moves the contour by a voxel at most.
     tolerance : float
         Ends when ten steps move the contour by no more mm, on average over its points.
     device : str
@@ -142,11 +143,11 @@ class Snake(Deforming):
         pull = self._pull(image, spacing, mask, place)
         # Compiled code is for the CPU alone: what works on a GPU needs no compiler.
         curves = CompiledCurves.of if image.device.type == "cpu" else Curves.of
-        state = before = Shapes.around(start, self._matter(), place, curves)
-        time = self._time(spacing)
+        pace = Pace.begun(self._time(spacing), min(spacing))
+        state = before = Shapes.around(start, self._matter(), place, pace, curves)
         yield state
         for step in range(1, self.iterations + 1):
-            state = state.stepped(pull, time)
+            state = state.stepped(pull)
             whole = step % STRIDE == 0
             if whole or step == self.iterations:
                 state = state.mended()
@@ -160,7 +161,7 @@ class Snake(Deforming):
         return Matter(self.elasticity, self.stiffness, self.distance)
 
     def _time(self, spacing: tuple[float, ...]) -> float:
-        """How long a step is: no longer than forces need for half a voxel."""
+        """How long the first step is: no longer than forces need for half a voxel."""
         fastest = self.region + self.edge + abs(self.line) + abs(self.balloon)
         return min(spacing) / 2 / (fastest or 1)
 
@@ -191,39 +192,43 @@ class Shapes:
     Parameters
     ----------
     membranes : dict of int to Membrane
+    paces : dict of int to Pace
+        Of their next steps.
     place : Place
         Where they may be.
     """
 
     membranes: Mapping[int, Membrane]
+    paces: Mapping[int, Pace]
     place: Place
 
     @classmethod
-    def around(cls, start: Start, matter: Matter, place: Place, curves: MakeCurves) -> Shapes:
+    def around(
+        cls, start: Start, matter: Matter, place: Place, pace: Pace, curves: MakeCurves
+    ) -> Shapes:
         """Membranes around the regions of a start."""
         spacing = tuple(place.spacing.tolist())
         membranes = {
             label: around(region.cpu().numpy(), spacing, matter, curves)
             for label, region in start.regions.items()
         }
-        return cls(membranes, place)
+        return cls(membranes, dict.fromkeys(membranes, pace), place)
 
-    def stepped(self, pull: Pull, time: float) -> Shapes:
+    def stepped(self, pull: Pull) -> Shapes:
         """Membranes some time later; none enters what another one holds."""
         held = self._filled() if len(self.membranes) > 1 else {}
-        found = {}
+        found, paces = dict(self.membranes), dict(self.paces)
         for label, membrane in self.membranes.items():
             if not len(membrane.points):
-                found[label] = membrane
                 continue
             place = self.place.without([each for other, each in held.items() if other != label])
-            found[label] = membrane.stepped(pull, place, time)
-        return Shapes(found, self.place)
+            found[label], paces[label] = membrane.stepped(pull, place, self.paces[label])
+        return Shapes(found, paces, self.place)
 
     def mended(self) -> Shapes:
         """Membranes with even points that do not cross themselves."""
         mended = {label: membrane.mended() for label, membrane in self.membranes.items()}
-        return Shapes(mended, self.place)
+        return Shapes(mended, self.paces, self.place)
 
     def shift(self, before: Shapes) -> float:
         """How far that membrane moved, in mm, that moved farthest."""

@@ -19,7 +19,7 @@ from medseg.classical.matter import (
     step_for,
     unit_vectors,
 )
-from medseg.classical.moving import shift, stepped
+from medseg.classical.moving import Pace, shift, stepped
 from medseg.contour import Crossings
 
 if TYPE_CHECKING:
@@ -64,9 +64,9 @@ class Surface:
         neighbours = np.bincount(cells.ravel(), minlength=len(points)).astype(np.float64)
         return cls(points, cells, matter, csr_array(diags_array(neighbours) - joined), neighbours)
 
-    def stepped(self, pull: Pull, place: Place, time: float) -> Surface:
-        """Surface some time later, by forces and its own resistance."""
-        return stepped(self, pull, place, time)
+    def stepped(self, pull: Pull, place: Place, pace: Pace) -> tuple[Surface, Pace]:
+        """Surface some time later, by its own resistance and forces, and its next pace."""
+        return stepped(self, pull, place, pace)
 
     def shift(self, before: Points) -> float:
         """How far points moved in mm, on average, across the surface to which they came."""
@@ -82,8 +82,8 @@ class Surface:
         ]
         return unit_vectors(np.stack(total, axis=1))
 
-    def relaxed(self, points: Points, time: float) -> Points:
-        """Places of the points, moved from where they would be without elasticity.
+    def relaxed(self, points: Points, weights: NDArray[np.float64], time: float) -> Points:
+        """Places that weigh so much, in balance with elasticity and stiffness over some time.
 
         The mean of the neighbours at a distance e of a point differs from it by e²/4 times the
         Laplacian on the surface. Besides, it keeps the triangles even.
@@ -95,14 +95,15 @@ class Surface:
         elastic = time * self.matter.elasticity * share
         stiff = time * self.matter.stiffness * share**2
         count = self.neighbours[:, None]
+        mass = weights[:, None] * count
 
         def weighed(values: Points) -> Points:
             change = self.differences @ values
             bent = self.differences @ (change / count)
-            return np.asarray(count * values + elastic * change + stiff * bent)
+            return np.asarray(mass * values + elastic * change + stiff * bent)
 
-        scale = (1 + elastic + stiff) * count
-        return _conjugate_gradients(weighed, scale, count * points, points)
+        scale = mass + (elastic + stiff) * count
+        return _conjugate_gradients(weighed, scale, count * points, self.points)
 
     def moved(self, points: Points) -> Surface:
         """Surface with its points at other places."""
