@@ -40,9 +40,7 @@ def outlined(
     box = _box(inside)
     begin = np.array([each.start for each in box]) - 1
     padded = well_composed(np.pad(inside[box], 1))
-    count = np.zeros(padded.size)
-    total = np.zeros((n, padded.size))
-    joined = []
+    joined, met = [], []
     for axis in range(n):
         places, leaves = _edges(padded, axis)
         along = np.full(len(places), 0.5)
@@ -50,19 +48,15 @@ def outlined(
             at, size = places + begin, np.array(shares[axis].shape)
             inner = ((at >= 0) & (at < size)).all(axis=1)
             along[inner] = shares[axis][tuple(at[inner].T)]
-        met = places.astype(np.float64)
-        met[:, axis] += along
         cells = _cells_beside(places, axis, padded.shape)
-        for cell in cells.T:
-            count += np.bincount(cell, minlength=count.size)
-            for coordinate in range(n):
-                total[coordinate] += np.bincount(cell, met[:, coordinate], count.size)
         joined.append(np.where(leaves[:, None], cells, cells[:, ::-1]))
-    used = np.flatnonzero(count)
-    number = np.full(count.size, -1)
-    number[used] = np.arange(len(used))
-    points = (total[:, used] / count[used]).T + begin
-    corners = number[np.concatenate(joined)]
+        met.append(places + along[:, None] * (np.arange(n) == axis))
+    around = np.concatenate(joined)
+    used, number, count = np.unique(around, return_inverse=True, return_counts=True)
+    corners = number.reshape(around.shape)
+    ways = np.concatenate(met).repeat(around.shape[1], axis=0)
+    total = [np.bincount(corners.ravel(), way, len(used)) for way in ways.T]
+    points = np.stack(total, axis=1) / count[:, None] + begin
     if n == 2:
         return points, corners
     return points, np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
