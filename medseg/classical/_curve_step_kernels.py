@@ -20,6 +20,7 @@ Slices = NDArray[np.float32]
 Forces = tuple[Slices, Slices, Slices, Slices, NDArray[np.float64], float]
 # Allowed voxels, and their spacing.
 Place = tuple[NDArray[np.bool_], NDArray[np.float64]]
+Cell = tuple[int, int, int, int, float, float]
 
 _compiled = numba.njit(nogil=True, cache=True)
 
@@ -32,8 +33,8 @@ def step(
     place: Place,
     resistance: tuple[float, float],
     pace: tuple[float, float],
-) -> tuple[Points, float]:
-    """Places of the points some time later, and how much later: as `moving.stepped` has it."""
+) -> tuple[Points, float, float]:
+    """As `moving.stepped` has it: places some time later, how much later, and the farthest way."""
     allowed, spacing = place
     time, reach = pace
     outwards = normals(points, ends)
@@ -51,7 +52,7 @@ def step(
             break
         time *= SHORTER * reach / farthest
     _hold(found, points, allowed, spacing)
-    return found, time
+    return found, time, farthest
 
 
 @_compiled
@@ -74,55 +75,60 @@ def _speeds(
     reach: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Speed outwards of each point, and how steeply it falls within `reach`, or 0."""
-    speeds, slopes = np.empty(len(points)), np.empty(len(points))
     within, beyond = _means(points, ends, forces[4], spacing)
     means = within, beyond, ((within - beyond) ** 2).sum()
-    for i in range(len(points)):
-        before = _speed(points[i], outwards[i], -reach, forces, spacing, means)
-        here = _speed(points[i], outwards[i], 0.0, forces, spacing, means)
-        after = _speed(points[i], outwards[i], reach, forces, spacing, means)
-        speeds[i], slopes[i] = here, max(before - here, here - after, 0.0) / reach
-    return speeds, slopes
+    before = _speeds_at(points, outwards, -reach, forces, spacing, means)
+    here = _speeds_at(points, outwards, 0.0, forces, spacing, means)
+    after = _speeds_at(points, outwards, reach, forces, spacing, means)
+    return here, np.maximum(np.maximum(before - here, here - after), 0) / reach
 
 
 @_compiled
-def _speed(
-    point: Points,
+def _speeds_at(
+    points: Points,
     outwards: Points,
     way: float,
     forces: Forces,
     spacing: NDArray[np.float64],
     means: tuple[NDArray[np.float64], NDArray[np.float64], float],
-) -> float:
-    """Speed in the direction `outwards`, so far on the way there from a point."""
+) -> NDArray[np.float64]:
+    """Speeds in the directions `outwards`, so far on the way there from the points."""
     field, balloon, values, weights, _, weight = forces
     within, beyond, contrast = means
-    x, y = (point[0] + way * outwards[0]) / spacing[0], (point[1] + way * outwards[1]) / spacing[1]
-    found = 0.0
-    for axis in range(len(field)):
-        found += _between(field[axis], x, y) * outwards[axis]
-    for each in balloon:
-        found += _between(each, x, y)
-    if contrast > 0:
-        share = _between(weights[0], x, y) if len(weights) else 1.0
-        nearer = 0.0
-        for c in range(len(values)):
-            value = _between(values[c], x, y) / (share if share > 0 else 1.0)
-            nearer += (value - beyond[c]) ** 2 - (value - within[c]) ** 2
-        found += weight * min(max(nearer / contrast, -1.0), 1.0)
+    rows, columns = field.shape[1:]
+    found = np.zeros(len(points))
+    for i in range(len(points)):
+        x = (points[i, 0] + way * outwards[i, 0]) / spacing[0]
+        y = (points[i, 1] + way * outwards[i, 1]) / spacing[1]
+        cell = _cell(x, y, rows, columns)
+        for axis in range(len(field)):
+            found[i] += _between(field, axis, cell) * outwards[i, axis]
+        for each in range(len(balloon)):
+            found[i] += _between(balloon, each, cell)
+        if contrast > 0:
+            share = _between(weights, 0, cell) if len(weights) else 1.0
+            nearer = 0.0
+            for c in range(len(values)):
+                value = _between(values, c, cell) / (share if share > 0 else 1.0)
+                nearer += (value - beyond[c]) ** 2 - (value - within[c]) ** 2
+            found[i] += weight * min(max(nearer / contrast, -1.0), 1.0)
     return found
 
 
 @_compiled
-def _between(values: NDArray[np.float32], x: float, y: float) -> float:
-    """Linear interpolation between the voxels of a slice; beyond it, its border."""
-    rows, columns = values.shape
+def _cell(x: float, y: float, rows: int, columns: int) -> Cell:
+    """Voxels around a place, in voxels, and how far it lies from the first to the last one."""
     x, y = min(max(x, 0.0), rows - 1.0), min(max(y, 0.0), columns - 1.0)
     i, j = int(x), int(y)
-    u, v = x - i, y - j
-    below, right = min(i + 1, rows - 1), min(j + 1, columns - 1)
-    first = (1 - v) * values[i, j] + v * values[i, right]
-    second = (1 - v) * values[below, j] + v * values[below, right]
+    return i, j, min(i + 1, rows - 1), min(j + 1, columns - 1), x - i, y - j
+
+
+@_compiled
+def _between(slices: Slices, at: int, cell: Cell) -> float:
+    """Linear interpolation between the voxels of a slice; beyond it, its border."""
+    i, j, below, right, u, v = cell
+    first = (1 - v) * slices[at, i, j] + v * slices[at, i, right]
+    second = (1 - v) * slices[at, below, j] + v * slices[at, below, right]
     return float((1 - u) * first + u * second)
 
 

@@ -45,7 +45,7 @@ class CompiledCurves:
         from medseg.classical import _curve_kernels, _curve_step_kernels
 
         matter = self.matter
-        points, time = _curve_step_kernels.step(
+        points, time, farthest = _curve_step_kernels.step(
             self.points,
             self.ends,
             pull.slices,
@@ -57,7 +57,7 @@ class CompiledCurves:
         even, ends = _curve_kernels.evenly(
             points, self.ends, float(matter.distance), FEWEST, GONE * matter.distance
         )
-        return CompiledCurves(even, ends, matter), pace.after(time)
+        return CompiledCurves(even, ends, matter), pace.after(time, farthest)
 
     def mended(self) -> CompiledCurves:
         """Curves that do not cross, around what these go around."""

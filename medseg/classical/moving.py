@@ -42,9 +42,10 @@ class Pace:
         """Pace of a first step."""
         return cls(time, reach, _LONGEST * time)
 
-    def after(self, time: float) -> Pace:
-        """Pace of the next step, if this one took so long."""
-        return replace(self, time=min(_LONGER * time, self.longest))
+    def after(self, time: float, farthest: float) -> Pace:
+        """Pace of the next step, if this one took so long and moved no point by more mm."""
+        room = _LONGER if not farthest else min(_LONGER, SHORTER * self.reach / farthest)
+        return replace(self, time=min(room * time, self.longest))
 
 
 class Moving(Protocol):
@@ -88,10 +89,10 @@ def stepped(membrane: M, pull: Pull, place: Place, pace: Pace) -> tuple[M, Pace]
         weights = np.maximum(1, time * np.abs(speeds) / pace.reach) + time * slopes
         wanted = weights[:, None] * points + time * speeds[:, None] * outwards
         found = membrane.relaxed(wanted, weights, time)
-        farthest = np.abs(((found - points) * outwards).sum(axis=1)).max(initial=0)
+        farthest = float(np.abs(((found - points) * outwards).sum(axis=1)).max(initial=0))
         if not farthest > pace.reach:  # nor if it is nan
-            return membrane.moved(place.held(found, points)), pace.after(time)
-        time *= SHORTER * pace.reach / float(farthest)
+            return membrane.moved(place.held(found, points)), pace.after(time, farthest)
+        time *= SHORTER * pace.reach / farthest
 
 
 def shift(before: Points, after: Moving) -> float:
