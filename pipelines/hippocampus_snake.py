@@ -14,7 +14,7 @@ from medseg.classical.snake import Snake
 from medseg.io import write_contour
 
 
-def main(data: Path, surface: Path, radius: float = 6, iterations: int = 200) -> None:
+def main(data: Path, surface: Path, radius: float = 6, iterations: int = 60) -> None:
     """Print the Dice of the held-out cases, and of spheres; write the SURFACE of the first one."""
     others, held_out = medseg.Dataset.read(data).split()
     # Where it lies on average, in cases that are not segmented here.
