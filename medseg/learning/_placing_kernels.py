@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 _compiled = numba.njit(nogil=True, cache=True, fastmath=True)
-_inlined = numba.njit(nogil=True, cache=True, fastmath=True, inline="always")
 _ONE, _ZERO = np.float32(1), np.float32(0)
 
 
@@ -28,69 +25,126 @@ def warp(
     none. Beyond the volume there are 0 and class 0. Where the neighbours differ in class, the one
     with the largest share wins, the lowest of equals.
     """
-    across, deep = classes.shape[1] * classes.shape[2], classes.shape[2]
-    values, labels = image.reshape(image.shape[0], -1), classes.reshape(-1)
-    bent = bend.size > 0
+    values, labels, shape = image.reshape(image.shape[0], -1), classes.reshape(-1), classes.shape
+    length = target.shape[2]
+    bent, straight = bend.size > 0, np.zeros((3, length), np.float32)
+    share, low = np.empty((3, length), np.float32), np.empty((3, length), np.int64)
+    at, inside = np.empty(length, np.uint64), np.empty(length, np.bool_)
     shares, corners = np.empty(8, np.float32), np.empty(8, np.int64)
+    thick = min(shape) > 1  # in a volume of one slice, no voxel lies between eight others
     for i in range(target.shape[0]):
         for j in range(target.shape[1]):
-            row = affine[:, 0] * np.float32(i) + affine[:, 1] * np.float32(j) + affine[:, 3]
-            for k in range(target.shape[2]):
-                x = row[0] + affine[0, 2] * np.float32(k)
-                y = row[1] + affine[1, 2] * np.float32(k)
-                z = row[2] + affine[2, 2] * np.float32(k)
-                if bent:
-                    x, y, z = x + bend[i, 0, j, k], y + bend[i, 1, j, k], z + bend[i, 2, j, k]
-                a, b, c = np.floor(x), np.floor(y), np.floor(z)
-                x, y, z = x - a, y - b, z - c
-                low = np.int64(a), np.int64(b), np.int64(c)
-                if not _inside(low, classes.shape):
-                    _shares(x, y, z, shares)
-                    _corners(low, classes.shape, corners)
+            _locate(affine, (i, j), bend[i, :, j] if bent else straight, share, low)
+            _number(low, shape, at, inside)
+            if thick:
+                for channel in range(values.shape[0]):
+                    _interpolate(values[channel], shape, at, share, out[i, channel, j])
+                _choose(labels, shape, at, share, target[i, j])
+            for k in range(length):
+                if not inside[k]:
+                    _shares(share[0, k], share[1, k], share[2, k], shares)
+                    _corners((low[0, k], low[1, k], low[2, k]), shape, corners)
                     for channel in range(values.shape[0]):
                         out[i, channel, j, k] = _sum(values[channel], corners, shares)
                     target[i, j, k] = _winner(labels, corners, shares)
-                    continue
-                at = low[0] * across + low[1] * deep + low[2]
-                for channel in range(values.shape[0]):
-                    line = values[channel]
-                    near = _square(line, at, deep, y, z)
-                    far = _square(line, at + across, deep, y, z)
-                    out[i, channel, j, k] = near + x * (far - near)
-                if _alike(labels, at, across, deep):
-                    target[i, j, k] = labels[at]
-                else:
-                    _shares(x, y, z, shares)
-                    _corners(low, classes.shape, corners)
-                    target[i, j, k] = _winner(labels, corners, shares)
 
 
-@_inlined
-def _inside(low: tuple[int, int, int], shape: tuple[int, int, int]) -> bool:
-    """Whether all eight neighbours are in the volume."""
-    return 0 <= low[0] < shape[0] - 1 and 0 <= low[1] < shape[1] - 1 and 0 <= low[2] < shape[2] - 1
+@_compiled
+def _locate(
+    affine: NDArray[np.float32],
+    row: tuple[int, int],
+    shift: NDArray[np.float32],
+    share: NDArray[np.float32],
+    low: NDArray[np.int64],
+) -> None:
+    """Lower neighbours of a row of voxels, and the shares of the upper ones, axis by axis."""
+    for axis in range(3):
+        begin = (
+            affine[axis, 0] * np.float32(row[0])
+            + affine[axis, 1] * np.float32(row[1])
+            + affine[axis, 3]
+        )
+        for k in range(share.shape[1]):
+            place = begin + affine[axis, 2] * np.float32(k) + shift[axis, k]
+            floor = np.floor(place)
+            share[axis, k] = place - floor
+            low[axis, k] = np.int64(floor)
 
 
-@_inlined
-def _square(line: NDArray[np.float32], at: int, deep: int, y: np.float32, z: np.float32) -> Any:
-    """Interpolate between four voxels of a slice."""
-    near = line[at] + z * (line[at + 1] - line[at])
-    far = line[at + deep] + z * (line[at + deep + 1] - line[at + deep])
-    return near + y * (far - near)
+@_compiled
+def _number(
+    low: NDArray[np.int64],
+    shape: tuple[int, int, int],
+    at: NDArray[np.uint64],
+    inside: NDArray[np.bool_],
+) -> None:
+    """Where in the flat volume the lower neighbours are, and whether all eight are in it."""
+    for k in range(len(at)):
+        x, y, z = low[0, k], low[1, k], low[2, k]
+        held = (
+            (x >= 0)
+            & (y >= 0)
+            & (z >= 0)
+            & (x < shape[0] - 1)
+            & (y < shape[1] - 1)
+            & (z < shape[2] - 1)
+        )
+        inside[k] = held
+        at[k] = np.uint64((x * shape[1] + y) * shape[2] + z) if held else np.uint64(0)
 
 
-@_inlined
-def _alike(labels: NDArray[np.unsignedinteger], at: int, across: int, deep: int) -> Any:
-    first, beyond = labels[at], at + across
-    return (
-        labels[at + 1] == first
-        and labels[at + deep] == first
-        and labels[at + deep + 1] == first
-        and labels[beyond] == first
-        and labels[beyond + 1] == first
-        and labels[beyond + deep] == first
-        and labels[beyond + deep + 1] == first
-    )
+@_compiled
+def _interpolate(
+    line: NDArray[np.float32],
+    shape: tuple[int, int, int],
+    at: NDArray[np.uint64],
+    share: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Interpolate a row; unsigned places, as numba looks whether others count from the end."""
+    deep, across, one = np.uint64(shape[2]), np.uint64(shape[1] * shape[2]), np.uint64(1)
+    for k in range(len(out)):
+        p, x, y, z = at[k], share[0, k], share[1, k], share[2, k]
+        q = p + across
+        a = line[p] + z * (line[p + one] - line[p])
+        b = line[p + deep] + z * (line[p + deep + one] - line[p + deep])
+        c = line[q] + z * (line[q + one] - line[q])
+        d = line[q + deep] + z * (line[q + deep + one] - line[q + deep])
+        a += y * (b - a)
+        c += y * (d - c)
+        out[k] = a + x * (c - a)
+
+
+@_compiled
+def _choose(
+    labels: NDArray[np.unsignedinteger],
+    shape: tuple[int, int, int],
+    at: NDArray[np.uint64],
+    share: NDArray[np.float32],
+    target: NDArray[np.int64],
+) -> None:
+    """Classes of a row, but of the voxels at the border of the volume."""
+    deep, across, one = np.uint64(shape[2]), np.uint64(shape[1] * shape[2]), np.uint64(1)
+    shares, corners = np.empty(8, np.float32), np.empty(8, np.int64)
+    for k in range(len(target)):
+        p = at[k]
+        q, first = p + across, labels[p]
+        other = (
+            (labels[p + one] ^ first)
+            | (labels[p + deep] ^ first)
+            | (labels[p + deep + one] ^ first)
+            | (labels[q] ^ first)
+            | (labels[q + one] ^ first)
+            | (labels[q + deep] ^ first)
+            | (labels[q + deep + one] ^ first)
+        )
+        if other == 0:
+            target[k] = first
+            continue
+        _shares(share[0, k], share[1, k], share[2, k], shares)
+        for n in range(8):
+            corners[n] = p + (n >> 2) * across + ((n >> 1) & 1) * deep + (n & 1)
+        target[k] = _winner(labels, corners, shares)
 
 
 @_compiled
