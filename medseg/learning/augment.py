@@ -9,6 +9,7 @@ but for matched histograms.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import numpy as np
 import torch
@@ -156,7 +157,9 @@ def _bent(some: Tensor, power: Tensor) -> Tensor:
     """Images between their extremes raised to a power, with mean and deviation as before."""
     axes = _voxels(some)
     low, high = some.amin(axes, keepdim=True), some.amax(axes, keepdim=True)
-    bent = ((some - low) / (high - low).clamp_min(_TINY)).pow_(power)
+    bent = (
+        ((some - low) / (high - low).clamp_min(_TINY)).log_().mul_(power).exp_()
+    )  # as pow, but fast
     mean = some.mean(axes, keepdim=True)
     bent -= bent.mean(axes, keepdim=True)
     # Norms have the ratio of the deviations; torch.std takes thirty times as long.
@@ -179,16 +182,24 @@ def _blurred(image: Tensor, sigma: float) -> Tensor:
     """(C, ...) image convolved with a Gaussian along each axis, its border continued."""
     x = np.arange(_REACH + 1)
     kernel = np.exp(-0.5 * (x / sigma) ** 2)
-    weights = (kernel / (2 * kernel.sum() - kernel[0])).tolist()
+    weights = kernel / (2 * kernel.sum() - kernel[0])
     for axis in range(1, image.ndim):
         size = image.shape[axis]
-        places = torch.arange(-_REACH, size + _REACH, device=image.device).clamp_(0, size - 1)
-        around = image.index_select(axis, places)
-        image = around.narrow(axis, _REACH, size) * weights[0]
-        for k in range(1, _REACH + 1):
-            for begin in (_REACH - k, _REACH + k):
-                image.add_(around.narrow(axis, begin, size), alpha=weights[k])
+        at = np.arange(size)
+        mixed = np.zeros((size, size), np.float32)
+        for k in range(-_REACH, _REACH + 1):
+            np.add.at(mixed, (at, (at + k).clip(0, size - 1)), weights[abs(k)])
+        image = _along(image, axis, torch.from_numpy(mixed).to(image))
     return image
+
+
+def _along(image: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    """Image with a matrix applied along an axis: of a patch, faster than a sum of its shifts."""
+    sides = image.shape
+    if axis == image.ndim - 1:
+        return image @ matrix.T
+    lines = image.reshape(prod(sides[:axis]), sides[axis], -1)
+    return (matrix @ lines).reshape(sides)
 
 
 def _voxels(images: Tensor) -> tuple[int, ...]:
