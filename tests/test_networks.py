@@ -163,8 +163,18 @@ def test_parameters_that_it_has_not_are_refused(kind: tuple[str, int]) -> None:
         planned(*kind, colour="red")
 
 
-def test_names_are_listed_without_importing_torch() -> None:
-    code = "import sys, medseg; list(medseg.NETWORKS); assert 'torch' not in sys.modules"
+def test_names_are_listed_without_torch_and_networks_built_without_its_compiler() -> None:
+    code = """
+import sys, medseg
+list(medseg.NETWORKS)
+assert "torch" not in sys.modules
+import torch
+from medseg.networks.hollow import hollow
+network = medseg.NETWORKS["unet"](3, (4, 8))
+real, empty = network.build(2, 3).parameters(), hollow(network, 2, 3).parameters()
+assert [(w.shape, w.device.type) for w in empty] == [(w.shape, "meta") for w in real]
+assert "torch._dynamo" not in sys.modules
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

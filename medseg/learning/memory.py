@@ -12,6 +12,7 @@ from torch import nn
 from medseg.device import free_memory
 from medseg.learning.plan import Plan
 from medseg.networks import NetworkConfig
+from medseg.networks.hollow import hollow
 
 _FLOAT = 4
 
@@ -53,8 +54,7 @@ def build_network(plan: Plan, device: torch.device) -> nn.Module:
 def _size(network: NetworkConfig, channels: int, classes: int) -> int:
     """Bytes of its weights, from tensors without content; 0 where it can't be made of those."""
     try:
-        with torch.device("meta"):
-            return sum(weight.nbytes for weight in network.build(channels, classes).parameters())
+        return sum(weight.nbytes for weight in hollow(network, channels, classes).parameters())
     except RuntimeError as error:
         if "overflow" in str(error):  # of the size of a tensor
             raise

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import nn
 
 from medseg.networks.config import NetworkConfig
+from medseg.networks.hollow import hollow
 from medseg.networks.tracing import seen
 
 LONGEST = 2**13
@@ -81,8 +81,7 @@ def without_weights(network: NetworkConfig) -> nn.Module:
         If it can't be built there.
     """
     try:
-        with torch.device("meta"):
-            return network.build(1, 2).eval()
+        return hollow(network, 1, 2).eval()
     except RuntimeError as error:
         raise ValueError(f"{network} can't be built without drawing weights: {error}") from error
 
