@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from balls import ball_plan
-from test_pipelines import pipeline
+from test_pipelines import draw_brats, pipeline
 from torch import Tensor, nn
 
 import medseg
@@ -21,7 +21,6 @@ from medseg.networks.deepmedic import DeepMedic, DeepMedicOriginal, DeepMedicTin
 from medseg.networks.multi_resolution import DeepMedicConfig, DeepMedicNetwork, part
 from medseg.networks.pathway import Layers, Pathway, add_middle
 from medseg.networks.rolling_norm import RollingBatchNorm
-from medseg.phantom import draw_case
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 # Of each preset: weights for (channels, classes), and those of convolutions for the first pair.
@@ -294,16 +293,12 @@ def test_centred_paths_see_a_mirrored_volume_mirrored() -> None:
         torch.testing.assert_close(network(x.flip(2)), network(x).flip(2), atol=1e-5, rtol=0)
 
 
-def test_the_study_of_brain_tumours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for side, seed in (("train", 1), ("validation", 2)):
-        folder = tmp_path / side / f"patient{seed}"
-        image, lesion = draw_case(seed, (24, 24, 12))
-        values = np.where(lesion.array > 0, np.arange(24)[:, None, None] % 4 + 1, 0)
-        medseg.write(image.channel(0), folder / "t1c.nii.gz")
-        medseg.write(image.channel(1), folder / "flair.nii.gz")
-        medseg.write(lesion.on(values, lesion.grid), folder / "label.nii.gz")
+def test_the_study_of_brain_tumours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], float32: None
+) -> None:
+    data = draw_brats(tmp_path, (24, 24, 12))
 
-    pipeline("brats_deepmedic.py").main(tmp_path, tmp_path / "run", steps=1)
+    pipeline("brats_deepmedic.py").main(data, tmp_path / "run", steps=1)
 
     printed = capsys.readouterr().out
     assert [line.split()[0] for line in printed.splitlines()] == [*"1234", "whole", "training"]

@@ -9,7 +9,7 @@ from medseg.cli import main
 from medseg.demo import clear, demo
 
 
-def test_scores_three_methods_on_the_same_held_out_cases(tmp_path: Path) -> None:
+def test_scores_three_methods_on_the_same_held_out_cases(tmp_path: Path, float32: None) -> None:
     scores = demo(tmp_path / "demo", minutes=0.02, cases=5)
 
     assert list(scores) == ["otsu", "region-growing", "unet"]

@@ -25,7 +25,9 @@ def draw_slices(folder: Path, count: int) -> None:
         medseg.write(medseg.Labels(cells, image.grid), folder / "label" / f"{number}.png")
 
 
-def test_the_pipeline_finds_drawn_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pipeline_finds_drawn_cells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], float32: None
+) -> None:
     draw_slices(tmp_path / "data", 4)
 
     pipeline("em_unet.py").main(tmp_path / "data", tmp_path / "run", "2,3", steps=25)

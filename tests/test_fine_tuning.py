@@ -173,7 +173,7 @@ def test_the_command_begins_with_another_run(
     assert not Run(tmp_path / "run").transfer.exists()
 
 
-def test_fine_tuning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fine_tuning(tmp_path: Path, capsys: pytest.CaptureFixture[str], float32: None) -> None:
     data = draw_cohort(tmp_path / "data", cases=5, shape=(8, 8, 8))
     other = draw_cohort(tmp_path / "other", cases=2, seed=5, shape=(8, 8, 8))
     pipeline("fine_tuning.py").main(data, other, tmp_path / "runs", cases=2, steps=2)

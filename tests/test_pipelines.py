@@ -31,7 +31,7 @@ def pipeline(name: str) -> ModuleType:
     return module
 
 
-def test_hippocampus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hippocampus(tmp_path: Path, capsys: pytest.CaptureFixture[str], float32: None) -> None:
     data = draw_cohort(tmp_path / "data", cases=5, shape=(16, 16, 8))
 
     pipeline("hippocampus.py").main(data, tmp_path / "run", steps=2)
@@ -56,7 +56,7 @@ def draw_brats(folder: Path, shape: tuple[int, ...] = (32, 32, 16)) -> Path:
     return folder
 
 
-def test_brats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_brats(tmp_path: Path, capsys: pytest.CaptureFixture[str], float32: None) -> None:
     pipeline("brats.py").main(draw_brats(tmp_path), tmp_path / "run", steps=2, patch=16)
 
     assert "whole" in capsys.readouterr().out
@@ -66,7 +66,7 @@ def test_brats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_crf_after_deepmedic(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread: None, float32: None
 ) -> None:
     data, run = draw_brats(tmp_path, (24, 24, 12)), tmp_path / "run"
 

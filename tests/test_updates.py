@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from commands import command
 from torch import Tensor
 
 from medseg import Dataset, train
-from medseg.learning import update
+from medseg.learning import LOSSES, update
 from medseg.learning.batches import Batch, Batches
 from medseg.learning.run import Run
 from medseg.learning.validation import Validation
@@ -225,3 +226,26 @@ def test_without_tensorboard_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ValueError, match=r"install medseg\[tensorboard\]"):
         train(data, ball_plan(), ball_training(tensorboard=True), tmp_path / "run")
+
+
+@pytest.mark.parametrize("slow", [torch.float32, torch.bfloat16])
+def test_the_faster_precision_is_taken_and_nothing_learnt_meanwhile(
+    slow: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, plain = 0.0, update.forward
+
+    def forward(network: Any, images: Tensor, precision: torch.dtype) -> Any:
+        nonlocal now
+        now += 2.0 if precision == slow else 1.0
+        return plain(network, images, precision)
+
+    monkeypatch.setattr(update, "forward", forward)
+    monkeypatch.setattr(update, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(update.devices, "fast_precision", lambda _: torch.bfloat16)
+    network = UNet(3, (4, 8)).build(1, 3)
+    before = [weight.clone() for weight in network.parameters()]
+    batch = Batch(torch.randn(1, 1, 8, 8, 8), torch.zeros(1, 8, 8, 8, dtype=torch.long), None)
+    found = update.faster_precision(network, LOSSES["dice"], batch)
+    assert found == ("bfloat16" if slow == torch.float32 else "float32")
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+    assert all(weight.grad is None for weight in network.parameters())

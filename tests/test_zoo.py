@@ -22,7 +22,7 @@ def test_every_network_of_the_registry_is_tried() -> None:
 
 
 def test_rows_tell_of_networks_at_full_width(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], float32: None
 ) -> None:
     data = draw_cohort(tmp_path / "data", cases=5, shape=(16, 16, 8))
     full = NETWORKS["deepmedic-original"]().build(2, 2)
