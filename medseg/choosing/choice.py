@@ -18,7 +18,6 @@ from medseg.io import replace_file
 from medseg.learning.configurations import Configuration, HeldOut
 from medseg.learning.earlier import copy_run
 from medseg.learning.ensemble import save_ensemble
-from medseg.learning.plan import Plan
 from medseg.learning.run import Run
 
 _CHOICE = "choice.json"
@@ -117,7 +116,7 @@ def choose(
     folder : path
         For the weights, the clean-ups and what was compared; `medseg predict` takes it like a
         run. Of several folds, each has a folder in it, `fold_0` and so on, that it takes so; the
-        folder itself is their ensemble, unless they know regions.
+        folder itself is their ensemble.
     data : Dataset, optional
         Where the cases are now, if their files have moved since the training.
     overwrite : bool
@@ -208,7 +207,7 @@ def _write(choice: Choice, folder: Path) -> None:
             place = made / name
             copy_run(run, place)
             save_cleanups(choice.polished[choice.best].cleanups, place)
-        if len(runs) > 1 and not Plan.load(runs[0].plan).regions:
+        if len(runs) > 1:
             save_ensemble(made, [made / name for name in choice.folders])
             save_cleanups(choice.polished[choice.best].cleanups, made)
         replace_file(made / _CHOICE, json.dumps(choice.to_json(), indent=2) + "\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,12 @@ from medseg.learning.ensemble_folder import ENSEMBLE_FILE, EnsembleFolder
 from medseg.learning.hearing import E, Hearing
 from medseg.learning.merging import MERGES
 from medseg.learning.model import Model
+from medseg.learning.overlapping import masks_in, written
 from medseg.learning.plan import Plan
 from medseg.learning.run import Run
 from medseg.learning.scaling import Scaling, Use, stored_scaling
 from medseg.learning.stored import Stored
-from medseg.learning.uncertainty import ENTROPY, Spread, Uncertain, entropy
+from medseg.learning.uncertainty import ENTROPY, Spread, Uncertain, entropy, require_labels
 from medseg.learning.variants import Variants, varied
 from medseg.registry import pick
 from medseg.segmenter import Probabilistic, labels_of_channels, names_of
@@ -36,10 +37,12 @@ class Ensemble:
     Parameters
     ----------
     members : tuple of Probabilistic
-        Trained models and classical methods alike. Their labels are the same.
+        Trained models and classical methods alike. Their labels are the same; or all are models
+        that know the same regions.
     merge : str
         "mean" of the probabilities; "geometric" mean; "vote": the share of members for which a
-        label is the likeliest; or "staple", which trusts members as far as they agree.
+        label is the likeliest; or "staple", which trusts members as far as they agree. Of
+        regions, it is the mean.
     weights : tuple of float, optional
         How much each member counts, all the same by default.
     scaling : Scaling, optional
@@ -67,10 +70,13 @@ class Ensemble:
                     f"a member says how probable each label is, and {type(member).__name__} does "
                     "not; take one that has probabilities()"
                 )
-            if (plan := _plan_of(member)) is not None and plan.regions:
-                raise ValueError("an ensemble merges labels, and a member knows regions")
         self._require_weights()
         self._require_same_plans()
+        if self._regional and (self.merge != "mean" or self.scaling is not None):
+            raise ValueError(
+                "members that know regions are merged by their mean, without a scaling, got "
+                f"{self.merge!r} and {self.scaling}"
+            )
 
     @classmethod
     def load(
@@ -137,12 +143,14 @@ class Ensemble:
             If a member refuses the image, or two have other labels.
         """
         heard = self._heard(Hearing(image, seeds, mask, MERGES[self.merge]))
-        return heard.placed(self._scaled(heard.ear.merged()), heard.names, 1)
+        outside = 0 if self._regional else 1  # regions have no channel of the background
+        return heard.placed(self._scaled(heard.ear.merged()), heard.names, outside)
 
     def uncertain(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
     ) -> Uncertain:
         """Probabilities, and maps of how unsure they are; see `uncertainty_of`."""
+        require_labels(self)
         heard = self._heard(Hearing(image, seeds, mask, partial(Spread, self.merge)))
         merged, maps = heard.ear.told()
         merged = self._scaled(merged)
@@ -173,9 +181,27 @@ class Ensemble:
 
     def most_probable(self, probabilities: Image, seeds: Labels | None = None) -> Labels:
         """Labels of what `probabilities` gave; the same as `segment`."""
+        if self._regional:
+            return self.written(self.masks_of(probabilities))
         names = names_of(self, seeds)
         values = np.array(labels_of_channels(probabilities, names))
         return Labels(values[probabilities.array.argmax(0)], probabilities.grid, names)
+
+    def masks(self, image: Image, mask: Labels | None = None) -> dict[str, Labels]:
+        """Where each region is more probable than not to all members together, by name."""
+        return self.masks_of(self.probabilities(image, mask=mask))
+
+    def masks_of(self, probabilities: Image) -> dict[str, Labels]:
+        """Masks of what `probabilities` gave."""
+        return masks_in(probabilities, self.plan)
+
+    def written(self, masks: Mapping[str, Labels]) -> Labels:
+        """Labels of what `masks` gave, later regions on top."""
+        return written(masks, self.plan)
+
+    @property
+    def _regional(self) -> bool:
+        return any(plan.regions for member in self.members if (plan := _plan_of(member)))
 
     def _heard(self, hearing: Hearing[E]) -> Hearing[E]:
         weights = self.weights or (1.0,) * len(self.members)
@@ -204,8 +230,10 @@ class Ensemble:
 
     def _require_same_plans(self) -> None:
         plans = [plan for member in self.members if (plan := _plan_of(member))]
+        if self._regional and len(plans) < len(self.members):
+            raise ValueError("a member knows regions, and another one is no trained model")
         for plan in plans[1:]:
-            for what in ("channels", "labels", "names"):
+            for what in ("channels", "labels", "names", "regions", "written"):
                 one, other = getattr(plans[0], what), getattr(plan, what)
                 if (set(one) != set(other)) if what == "labels" else (one != other):
                     raise ValueError(f"members have the same {what}, got {one} and {other}")

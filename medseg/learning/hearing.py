@@ -78,11 +78,16 @@ class Hearing(Generic[E]):
         """
         if isinstance(member, Model | Stored):
             plan = member.plan
-            take = self._taking(plan.labels, plan.outputs_named, weight)
+            own = plan.labels if not plan.regions else tuple(range(plan.outputs))
+            take = self._taking(own, plan.outputs_named, weight)
             member.stream(self._image, self._seeds, self._mask, take)
             return
         found = member.probabilities(self._image, self._seeds, self._mask)
-        own = labels_of_channels(found, names_of(member, self._seeds))
+        known = getattr(member, "plan", None)
+        if known is not None and known.regions:
+            own = tuple(range(found.channels))
+        else:
+            own = labels_of_channels(found, names_of(member, self._seeds))
         self._taking(own, found.names, weight)(canonical(found))
 
     def placed(self, values: NDArray[np.float32], names: tuple[str, ...], outside: float) -> Image:

@@ -18,6 +18,7 @@ from medseg.learning.earlier import load_earlier
 from medseg.learning.framing import Framed, frame, placed
 from medseg.learning.inference import inference
 from medseg.learning.memory import build_network, require_room_for_patches
+from medseg.learning.overlapping import masks_in, require_regions, written
 from medseg.learning.passes import Passes
 from medseg.learning.plan import Plan
 from medseg.learning.preparing import Prepared, prepare, thick_slices
@@ -162,7 +163,7 @@ class Model:
         ValueError
             If the model knows labels, not regions.
         """
-        self._require_regions()
+        require_regions(self.plan)
         framed, prepared = self._prepared(image, None, mask)
         found = self.inside(prepared)
         each = zip(self.plan.regions, found.view(np.uint8), strict=True)
@@ -222,18 +223,11 @@ class Model:
 
     def masks_of(self, probabilities: Image) -> dict[str, Labels]:
         """Masks of what `probabilities` gave; the same as `masks`, but for ties."""
-        self._require_regions()
-        each = zip(self.plan.regions, probabilities.array > 0.5, strict=True)
-        return {name: Labels(one, probabilities.grid, {1: name}) for name, one in each}
+        return masks_in(probabilities, self.plan)
 
     def written(self, masks: Mapping[str, Labels]) -> Labels:
         """Labels of what `masks` gave, later regions on top; the same as `segment`."""
-        self._require_regions()
-        grid = masks[next(iter(self.plan.regions))].grid
-        values = np.zeros(grid.shape, np.int32)
-        for name, label in zip(self.plan.regions, self.plan.written, strict=True):
-            values[masks[name].array != 0] = label
-        return Labels(values, grid, self.plan.names)
+        return written(masks, self.plan)
 
     def classes(self, prepared: Prepared) -> NDArray[np.uint8 | np.uint16]:
         """Most probable class at each voxel of the native grid, in canonical orientation.
@@ -260,13 +254,6 @@ class Model:
         with self._inference():
             over = (some > 0 for some in self._logits(prepared))
             return gathered(over, prepared.native.shape[0], axis=1)
-
-    def _require_regions(self) -> None:
-        if not self.plan.regions:
-            raise ValueError(
-                "the model knows labels that do not overlap, and has no masks of regions; train "
-                "one on regions with --region NAME=1,2,3"
-            )
 
     def _prepared(
         self, image: Image, seeds: Labels | None, mask: Labels | None

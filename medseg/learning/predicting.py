@@ -177,7 +177,7 @@ class _Wanted:
         found = said.probabilities if said else None
         if self.probabilities and not said:
             found = model.probabilities(image, mask=mask)
-        if self.masks and isinstance(model, Model):
+        if self.masks and isinstance(model, Model | Ensemble):
             inside = model.masks_of(found) if found else model.masks(image, mask)
             labels = model.written(inside)
         elif found:
