@@ -67,8 +67,8 @@ def rounds(
     Parameters
     ----------
     method : Segmenter
-        One that is interactive goes on from the last result; any other begins anew, from all
-        seeds so far.
+        One that is interactive gets further clicks as corrections of its last result, in a
+        session; any other begins anew, from all seeds so far.
     image : Image
     reference, mask : Labels
         On the grid of the image. Outside the mask is no error.

@@ -50,6 +50,14 @@ def test_clicks_fall_in_the_middle_of_the_largest_error() -> None:
     assert method.seeds[1][14, 16] == -1
 
 
+def test_the_middle_of_an_error_is_found_in_mm() -> None:
+    image = Image(np.zeros((1, 24, 20)), Grid.from_spacing((24, 20), (1.0, 4.0)))
+    # Over 9 x 12 mm that are joined to 5 x 36 mm: 7 mm deep, but 2 voxels; in the others, 3.
+    wanted = box(1, (3, 12), (4, 7), shape=(24, 20)) + box(1, (12, 17), (4, 13), shape=(24, 20))
+    (first,) = rounds(Finds(wanted), image, Labels(wanted, image.grid))
+    assert str(first.click) == "9,5=1"
+
+
 def test_an_error_of_another_label_counts_as_one_of_its_own() -> None:
     image = empty()
     wanted = box(1, (2, 9), (3, 10)) + box(2, (9, 14), (3, 10))
@@ -117,9 +125,9 @@ def blob(affine: np.ndarray | None = None) -> tuple[Image, Labels]:
 def test_clicks_lead_every_interactive_method_to_the_object(name: str) -> None:
     image, wanted = blob()
     found = list(rounds(medseg.method(name), image, wanted, clicks=6))
-    assert found[-1].dice > max(0.9, found[0].dice)
-    at_once = medseg.method(name).segment(image, found[-1].seeds)
-    assert (at_once.array == found[-1].labels.array).mean() > 0.999
+    dices = [each.dice for each in found]
+    assert dices[-1] > max(0.9, dices[0])
+    assert min(np.diff(dices)) > -0.02
 
 
 def test_a_flipped_file_gets_the_same_clicks_in_the_world() -> None:

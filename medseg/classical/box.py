@@ -42,6 +42,25 @@ class Box:
         """What of a (..., *shape) tensor lies inside, contiguous."""
         return self._view(volume).contiguous()
 
+    def cut_ties(self, ties: Tensor, inside: Tensor) -> Tensor:
+        """What of ties (3, i, j, k) to the next voxel of each axis lies inside.
+
+        Parameters
+        ----------
+        ties : (3, i, j, k) tensor
+            Of the whole grid, which axes of length 1 may be missing from.
+        inside : (...) bool tensor
+            A mask of the box; ties that lead out of it are 0.
+        """
+        solid = (1,) * (3 - len(self.size)) + self.size
+        part = self.cut(ties.view(3, *self.shape)).view(3, *solid)
+        mask = inside.view(solid)
+        for axis, tie in enumerate(part):
+            size = solid[axis] - 1
+            tie.narrow(axis, size, 1).zero_()
+            tie.narrow(axis, 0, size).mul_(mask.narrow(axis, 0, size) & mask.narrow(axis, 1, size))
+        return part
+
     def put_back(self, part: Tensor) -> Tensor:
         """Tensor of the whole grid, 0 outside."""
         if self.size == self.shape:

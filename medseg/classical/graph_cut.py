@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +14,8 @@ from medseg.volume import BACKGROUND
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from medseg.classical.box import Box
 
 # The share of a seed's intensity that is spread over all, so that none is impossible.
 _UNIFORM = 0.02
@@ -94,7 +97,6 @@ class _Sides:
         )
         self._method = method
         self._places = _binned(image, method.bins, mask)
-        self._cut = None if image.is_cuda else Cut(self._ties)
 
     def labels(self, seeds: Tensor) -> Tensor:
         """The label of each voxel's side, 0 for background."""
@@ -120,14 +122,23 @@ class _Sides:
         preferences[seeds == first] = torch.inf
         preferences[(seeds != first) & (seeds != BACKGROUND)] = -torch.inf
         solid = preferences.view(self._solid)
-        if self._cut is None:
+        if solid.is_cuda:
             side = first_side_in_torch(self._ties, solid)
         else:
-            side = self._cut.first_side(solid)
+            side = Cut(self._ties).first_side(solid)
         found = torch.where(side.view(self._shape), first, second)
         if self._mask is not None:
             found = found.where(self._mask, BACKGROUND)
         return found.clamp_(min=BACKGROUND).int()
+
+    def part(self, box: Box, inside: Tensor) -> _Sides:
+        """Sides in a box and a mask of its size; histograms are of the seeds there."""
+        part = copy(self)
+        part._shape, part._mask = box.size, inside
+        part._solid = (1,) * (3 - len(box.size)) + box.size
+        part._ties = box.cut_ties(self._ties, inside)
+        part._places = [box.cut(places) for places in self._places]
+        return part
 
     def _likely(self, places: Tensor, seed: Tensor) -> Tensor:
         """Probability of each bin among the seeds, smoothed, and none 0."""

@@ -15,6 +15,8 @@ from medseg.volume import BACKGROUND
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from medseg.classical.box import Box
+
 # Background comes last among labels that are equally near.
 _GROUND = 2**31 - 1
 
@@ -60,7 +62,7 @@ class Toll:
 
 
 class Paths:
-    """The cheapest paths from seeds over an image, which go on from the last seeds.
+    """The cheapest paths from seeds over an image.
 
     Paths go over faces, edges and corners of voxels. Where paths from two labels cost the
     same, the lower label comes through, and background last.
@@ -84,45 +86,31 @@ class Paths:
     ) -> None:
         self._shape = tuple(image.shape[1:])
         self._solid = (1,) * (3 - len(self._shape)) + self._shape
-        self._image = image.reshape(-1, *self._solid)
-        self._steps = (1.0,) * (3 - len(self._shape)) + tuple(spacing)
+        self._image, self._spacing = image, tuple(spacing)
         self._mask, self._toll = mask, toll
-        self._last: tuple[Tensor, Tensor, Tensor] | None = None
 
     def labels(self, seeds: Tensor) -> Tensor:
-        """Label of the seed from which the cheapest path comes, 0 for background.
-
-        Starts from what the last seeds gave, if all of them still stand.
-        """
+        """Label of the seed from which the cheapest path comes, 0 for background."""
         import torch
 
         known = seeds.view(self._solid)
-        costs, labels, new = self._begun(known)
-        way = paths_by_numba if not known.is_cuda else paths_in_torch
         passable = known == BACKGROUND
+        labels = torch.where(known > BACKGROUND, known, _GROUND)
+        costs = torch.full_like(known, math.inf, dtype=torch.float64)
+        costs.masked_fill_(~passable, self._toll.at_seeds)
+        starts = ~passable
         if self._mask is not None:
             passable &= self._mask.view(self._solid)
-        way(self._image, self._steps, passable, self._toll, (costs, labels, new))
-        self._last = (known, costs, labels)
+        way = paths_by_numba if not known.is_cuda else paths_in_torch
+        image = self._image.view(-1, *self._solid)
+        steps = (1.0,) * (3 - len(self._shape)) + self._spacing
+        way(image, steps, passable, self._toll, (costs, labels, starts))
         ours = (labels != _GROUND) & (costs < math.inf)
         return torch.where(ours, labels, BACKGROUND).view(self._shape)
 
-    def _begun(self, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Costs, labels, and where there are seeds of which these do not know."""
-        import torch
-
-        marked = torch.where(known < 0, _GROUND, known)
-        seed, new = known != BACKGROUND, known != BACKGROUND
-        if self._last is not None and bool(
-            ((self._last[0] == known) | (self._last[0] == BACKGROUND)).all()
-        ):
-            last, costs, labels = self._last
-            new = known != last
-        else:
-            costs = torch.full_like(known, math.inf, dtype=torch.float64)
-            labels = torch.full_like(known, _GROUND)
-        costs = costs.masked_fill(seed, self._toll.at_seeds)
-        return costs, torch.where(seed, marked, labels), new
+    def part(self, box: Box, inside: Tensor) -> Paths:
+        """Paths in a box and a mask of its size."""
+        return Paths(box.cut(self._image), self._spacing, inside, self._toll)
 
 
 State = tuple["Tensor", "Tensor", "Tensor"]
@@ -142,7 +130,7 @@ def paths_by_numba(
         Where paths come to; those from seeds begin beside them.
     toll : Toll
     state : (costs, labels, new)
-        (i, j, k) tensors of float64, int32 and bool; all that is new is in `new`.
+        (i, j, k) tensors of float64, int32 and bool; paths begin where all that is `new` is.
     """
     from medseg.classical import _path_kernels as kernels
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -102,6 +103,14 @@ class _Walks:
         self._tolerance = method.tolerance
         self._ties = ties(image.view(-1, *solid), self._spacing, method.contrast, self._mask)
         self._last: dict[int, Tensor] = {}
+
+    def part(self, box: Box, inside: Tensor) -> _Walks:
+        """Walks in a box and a mask of its size."""
+        part = copy(self)
+        part._shape, part._last = box.size, {}
+        part._ties = box.cut_ties(self._ties, inside)
+        part._mask = inside.view(part._ties.shape[1:])
+        return part
 
     def labels(self, seeds: Tensor) -> Tensor:
         """Most probable labels, 0 for background."""

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from medseg.classical.box import Box
+from medseg.classical.correction import Solver, corrected
 from medseg.classical.demands import some_seeds
 from medseg.parameter import require_legal
 from medseg.segmenter import Frame, in_place_of, require_place, segment_with
-from medseg.volume import Image, Labels, require_match, smallest_integers
+from medseg.volume import BACKGROUND, Image, Labels, require_match, smallest_integers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Solver(Protocol):
-    """What a method knows of an image on a device, and what it remembers of the last seeds."""
-
-    def labels(self, seeds: Tensor) -> Tensor:
-        """Labels (...) int32 of seeds (...) int32 inside the mask, 0 for background."""
-        ...
-
-
-Prepare = Callable[["Tensor", tuple[float, ...], "Tensor | None"], Solver]
-
-
 class Interactive(ABC):
-    """A method that goes on from the last seeds when some are added.
+    """A method whose result can be corrected by further seeds.
 
     Subclasses are frozen dataclasses with a `device` as last field, and prepare an image.
     """
@@ -50,7 +40,7 @@ class Interactive(ABC):
         return segment_with(self.run, image, seeds, mask, self.device)
 
     def begin(self, image: Image, mask: Labels | None = None) -> Session:
-        """Session in which each result starts from the last one."""
+        """Session in which further seeds correct the last result."""
         return Session(self, image, mask)
 
     def run(
@@ -71,20 +61,36 @@ class Boxed:
         spacing: tuple[float, ...],
         mask: Tensor | None,
     ) -> None:
-        self._box = Box.around(mask, tuple(image.shape[1:]))
-        inside = None if mask is None else self._box.cut(mask)
-        self._solver = method.prepare(self._box.cut(image), spacing, inside)
+        self.box = Box.around(mask, tuple(image.shape[1:]))
+        self.inside = None if mask is None else self.box.cut(mask)
+        self.solver = method.prepare(self.box.cut(image), spacing, self.inside)
 
     def labels(self, seeds: Tensor) -> Tensor:
         """Labels (...) int32 of seeds (...) int32 inside the mask, 0 for background."""
-        return self._box.put_back(self._solver.labels(self._box.cut(seeds)))
+        return self.box.put_back(self.solver.labels(self.box.cut(seeds)))
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Seeds and what was made of them, inside the box of a mask."""
+
+    seeds: Tensor
+    labels: Tensor
+
+    def stands(self, seeds: Tensor) -> bool:
+        """Whether all its seeds are among those."""
+        return bool(((self.seeds == seeds) | (self.seeds == BACKGROUND)).all())
 
 
 class Session:
-    """An image that is segmented again and again, each time from all seeds so far.
+    """An image that is segmented, and then corrected again and again by further seeds.
 
-    What depends on the image alone is computed once, and each result starts from the last
-    one; it is the one that `segment` of the method gives at once.
+    The first result is that of the method. Further seeds start from the last result and change
+    it around them only: in favour of their own labels, from where these were before to at most
+    as far beyond the seeds, so one corrects best in the middle of what is wrong. There they
+    compete by the rules of the method with all other seeds, and with what lies beyond; all
+    else stays as it was. So what was right is not lost again, and the result is not that of the
+    same seeds at once. Seeds that are taken back lead back to the last result without them.
 
     Parameters
     ----------
@@ -97,11 +103,11 @@ class Session:
         import torch
 
         require_place(image, None, mask)
-        self._name, self._image = method.name, image
+        self._name, self._image, self._states = method.name, image, list[_State]()
         self._frame = Frame.of(image, method.device)
         self._mask = None if mask is None else self._frame.upload(mask, torch.bool)
         values = self._frame.upload(image, torch.float32)
-        self._solver = Boxed(method, values, self._frame.spacing, self._mask)
+        self._boxed = Boxed(method, values, self._frame.spacing, self._mask)
 
     def segment(self, seeds: Labels) -> Labels:
         """Label every voxel; `seeds` are all of them, those of earlier calls too.
@@ -120,5 +126,32 @@ class Session:
 
         require_match(self._image.grid, seeds.grid, "the seed volume")
         known = some_seeds(self._frame.upload(seeds, torch.int32), self._mask, self._name)
-        array = smallest_integers(self._frame.download(self._solver.labels(known)))
+        box = self._boxed.box
+        found = box.put_back(self._labels(box.cut(known)))
+        array = smallest_integers(self._frame.download(found))
         return in_place_of(array, self._image, seeds.names)
+
+    def _labels(self, known: Tensor) -> Tensor:
+        """Labels of seeds, both inside the box."""
+        while self._states and not self._states[-1].stands(known):
+            self._states.pop()
+        solver, inside = self._boxed.solver, self._boxed.inside
+        if not self._states:
+            labels = solver.labels(known)
+        else:
+            last = self._states[-1]
+            if bool((known == last.seeds).all()):
+                return last.labels.int()
+            before, spacing = (last.seeds, known), self._frame.spacing
+            labels = corrected(solver, before, last.labels.int(), spacing, inside)
+        self._states.append(_State(_narrow(known), _narrow(labels)))
+        return labels
+
+
+def _narrow(labels: Tensor) -> Tensor:
+    """The same numbers in a byte each, if they go into one."""
+    import torch
+
+    low, high = labels.aminmax()
+    byte = torch.iinfo(torch.int8)
+    return labels.to(torch.int8) if byte.min <= low and high <= byte.max else labels

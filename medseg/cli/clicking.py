@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from medseg.chain import Chain
+    from medseg.interaction import Round
     from medseg.volume import Image, Labels
 
 
@@ -21,14 +22,13 @@ def require_alone(reference: Path | None, others: dict[str, object]) -> None:
 
 def clicked(
     chain: Chain, name: str, image: Image, reference: Labels, mask: Labels | None, clicks: int
-) -> Labels | None:
-    """Print what comes of each click; return the seeds of all of them."""
+) -> Round:
+    """Print what comes of each click; return the last."""
     from medseg.interaction import rounds
 
-    # A bare method goes on from its last result; a chain begins anew.
+    # A bare method is corrected; a chain begins anew.
     method = chain if chain.filters or chain.cleanups else chain.method
-    seeds = None
-    for number, each in enumerate(rounds(method, image, reference, mask, clicks=clicks), 1):
-        typer.echo(f"{name}  click {number:2}  {each}")
-        seeds = each.seeds
-    return seeds
+    all_rounds = rounds(method, image, reference, mask, clicks=clicks)
+    for number, last in enumerate(all_rounds, 1):  # there is at least one
+        typer.echo(f"{name}  click {number:2}  {last}")
+    return last

@@ -156,8 +156,10 @@ def segment(
             known = seeds_at(known_places, image.grid)
         if simulate_clicks is not None:
             reference = _reference(case, simulate_clicks)
-            known = clicked(chain, case.name, image, reference, inside, clicks)
-        labels = chain.segment(image, known, inside)
+            last = clicked(chain, case.name, image, reference, inside, clicks)
+            known, labels = last.seeds, last.labels
+        else:
+            labels = chain.segment(image, known, inside)
         _write_contour(chain, image, known, inside, contour)
         if preview:
             draw_preview(case, image, labels, path)

@@ -1,0 +1,99 @@
+"""A correction: what new seeds change of the last result, and what they leave as it was."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+from medseg.classical.box import Box
+from medseg.classical.region_growing import reachable
+from medseg.distance import distance_to
+from medseg.volume import BACKGROUND
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Who corrects points at the middle of what is wrong: so it reaches as far beyond that place as
+# the place is away from where the label was already.
+_BEYOND = 2.0
+_OURS, _OTHERS = 1, -1
+
+
+class Solver(Protocol):
+    """What a method knows of an image on a device."""
+
+    def labels(self, seeds: Tensor) -> Tensor:
+        """Labels (...) int32 of seeds (...) int32 inside the mask, 0 for background."""
+        ...
+
+    def part(self, box: Box, inside: Tensor) -> Solver:
+        """Solver of what lies in a box and a mask of its size; intensities count as before."""
+        ...
+
+
+def corrected(
+    solver: Solver,
+    seeds: tuple[Tensor, Tensor],
+    last: Tensor,
+    spacing: tuple[float, ...],
+    mask: Tensor | None,
+) -> Tensor:
+    """Labels after new seeds, which start from the last ones; one label after the other.
+
+    New seeds of a label take voxels from others, and give none away. Sure is what lies more
+    than twice as deep in the label, or in the others, as the new seeds lie in the others, in
+    mm; between, the method decides again from all seeds and from what is sure. Of what the
+    label wins there, it gets what is joined to the new seeds. Where the label was not at all
+    before, nothing is sure but seeds.
+
+    Parameters
+    ----------
+    solver : Solver
+        Of the whole grid.
+    seeds : (old, all) of (...) int32 tensors
+        0 unknown, -1 background; where there was one, it is still the same.
+    last : (...) int32 tensor
+        0 for background.
+    spacing : tuple of float, mm
+    mask : (...) bool tensor or None
+    """
+    import torch
+
+    old, known = seeds
+    inside = torch.ones_like(last, dtype=torch.bool) if mask is None else mask
+    for label in known[known != old].unique().tolist():
+        new = (known == label) & (known != old)
+        last = _taken(solver, (new, known), last, spacing, inside)
+    return last
+
+
+def _taken(
+    solver: Solver,
+    seeds: tuple[Tensor, Tensor],
+    last: Tensor,
+    spacing: tuple[float, ...],
+    inside: Tensor,
+) -> Tensor:
+    """Last labels, and what the new seeds of one label take of them."""
+    import torch
+
+    new, known = seeds
+    seed = int(known[new][0])
+    label = max(seed, BACKGROUND)
+    had, others = (last == label) & inside, (last != label) & inside
+    wrong = new & others
+    if not bool(wrong.any()):
+        return last
+    depth = torch.where(others, distance_to(had, spacing), distance_to(others, spacing))
+    reach = _BEYOND * float(depth[wrong].max())
+    sides = torch.where(others, _OTHERS, _OURS)
+    contest = torch.where(depth > reach, sides, BACKGROUND)
+    contest = torch.where(known != BACKGROUND, torch.where(known == seed, _OURS, _OTHERS), contest)
+    # A step that leads out of doubt goes no deeper than the length of the longest.
+    box = Box.around(inside & (depth <= reach + math.hypot(*spacing)), tuple(last.shape))
+    part = solver.part(box, box.cut(inside))
+    found = part.labels((box.cut(contest) * box.cut(inside)).int())
+    won = box.put_back(found == _OURS) & others
+    if math.isfinite(reach):
+        won = reachable(wrong, won)
+    return torch.where(won, label, last)
