@@ -28,19 +28,19 @@ def scribbles(reference: medseg.Labels, mask: medseg.Labels) -> medseg.Labels:
     return reference.on((inner.astype(int) - outer) * slices, reference.grid)
 
 
-def main(data: Path, out: Path, clicks: int = 10, spacing: float = 2.0) -> None:
+def main(
+    data: Path, out: Path, clicks: int = 10, spacing: float = 2.0, only: list[str] | None = None
+) -> None:
     """Work at a spacing, inside the brain; leave each Dice in OUT/dice.csv, means as curves."""
     table, lines = {}, ["case,method,dice by scribbles,after each click"]
-    read = medseg.Dataset.read
-    for case in (*read(data / "train").cases, *read(data / "validation").cases):
+    kinds = {n: k for n, k in medseg.METHODS.items() if hasattr(k, "begin") or hasattr(k, "states")}
+    for case in sum((medseg.Dataset.read(data / s).cases for s in ("train", "validation")), ()):
         parts = case.image(), case.labels(), case.mask()
         grid = medseg.with_spacing(parts[0].grid, spacing)
         image, labels, mask = (medseg.resample(part, grid) for part in parts)
         whole = labels.on((labels.array > 0).astype(int), grid)
-        for name, kind in medseg.METHODS.items():
-            if not (hasattr(kind, "begin") or hasattr(kind, "states")):
-                continue
-            begin = {"radius": 5.0} if hasattr(kind, "states") else {}  # mm about each seed
+        for name in only or kinds:
+            begin = {"radius": 5.0} if hasattr(kinds[name], "states") else {}  # mm about each seed
             method = medseg.method(name, **begin, **CHOSEN.get(name, {}))
             seen = image if name in BOTH_CHANNELS else image.channel(0)
             drawn = method.segment(seen, scribbles(whole, mask), mask)
