@@ -165,6 +165,19 @@ def test_outlining_again_changes_little(
     assert np.abs(found.min(axis=0) - places.min(axis=0)).max() < 0.5
 
 
+def test_where_a_region_lies_changes_nothing_but_its_place() -> None:
+    inside = np.random.default_rng(0).random((7, 8, 6)) < 0.4
+    points, cells = outlined(inside)
+    moved, same = outlined(np.pad(inside, ((4, 2), (1, 5), (9, 0))))
+    np.testing.assert_allclose(moved - [4, 1, 9], points, atol=1e-12)
+    np.testing.assert_array_equal(same, cells)
+
+
+def test_an_empty_region_has_no_outline() -> None:
+    points, cells = outlined(np.zeros((4, 5, 6), bool))
+    assert points.shape == cells.shape == (0, 3)
+
+
 def test_outlining_again_unties_a_curve_that_crosses_itself() -> None:
     eight = np.array([[2.0, 2.0], [12.0, 12.3], [12.0, 2.0], [2.0, 12.3]])
     points, cells = outlined_again(eight, CYCLE, (15, 15))

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from test_level_sets import away_from_middle, ball, dice
 
 from medseg import Grid, Image, Labels, method, reorient
+from medseg.classical import moving
 from medseg.classical.attraction import gradient_vector_flow
 from medseg.classical.curves import Curves, evenly
 from medseg.classical.matter import Matter
 from medseg.classical.membranes import around
+from medseg.classical.pulling import Place, Pull
 from medseg.classical.snake import Snake
 from medseg.contour import filled
 
@@ -162,6 +165,30 @@ def test_gradient_vector_flow_leads_into_a_gap_into_which_a_gradient_does_not() 
     # Elasticity draws the contour a little way into the gap.
     assert taken[0] == 0
     assert taken[1] > 0.9
+
+
+def test_long_steps_rest_where_short_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _, _ = ball((50, 50), (1.0, 1.0), 12, noise=0.05)
+    start = seeded(away_from_middle((50, 50), (1.0, 1.0)) < 20, image)
+    snake = Snake(region=0, edge=1, reach="gradient", elasticity=2, radius=0, tolerance=1e-3)
+    long = len(list(snake.states(image, start))), snake.contours(image, start).points
+    monkeypatch.setattr(moving, "_LONGEST", 1.0)
+    short = len(list(snake.states(image, start))), snake.contours(image, start).points
+    assert long[0] < short[0] / 2
+    assert cKDTree(short[1]).query(long[1])[0].max() < 0.5
+    assert radii(long[1]).mean() == pytest.approx(radii(short[1]).mean(), abs=0.05)
+
+
+def test_no_step_moves_a_point_farther_than_its_pace_allows() -> None:
+    shape, spacing = (30, 30, 30), (1.0, 1.0, 1.0)
+    field = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    place = Place(np.ones(shape, bool), np.array(spacing))
+    pull = Pull(place, field, None, None, 0.0)
+    surface = around(away_from_middle(shape, spacing) < 8, spacing, Matter(0.1, 0.0, 1.0))
+    moved, pace = surface.stepped(pull, place, moving.Pace(8.0, 0.25, 64.0))
+    across = ((moved.points - surface.points) * surface.normals()).sum(axis=1)  # type: ignore[attr-defined]
+    assert 0.1 < np.abs(across).max() <= 0.25
+    assert pace.time < 8
 
 
 @pytest.mark.parametrize("turn", [1, -1])
