@@ -81,7 +81,9 @@ def stepped(membrane: M, pull: Pull, place: Place, pace: Pace) -> tuple[M, Pace]
     """A membrane some time later, by forces and its own resistance, and the pace of its next step.
 
     Implicit in the resistance, and in forces where they fall on the way: there a long step comes
-    to where they end, and not beyond. Long steps rest where short ones do.
+    to where they end, and not beyond. Long steps rest where short ones do. Points that forces
+    alone would carry too far weigh more, so that only they go slower; where the resistance would
+    do so, the step is shorter for all.
     """
     points, outwards, time = membrane.points, membrane.normals(), pace.time
     speeds, slopes = pull.at(membrane, pace.reach / 2)
