@@ -622,16 +622,16 @@ def test_a_correction_takes_for_its_label_and_gives_nothing_away(
 
 
 @EVERY
-def test_what_is_deeper_than_twice_the_depth_of_a_correction_stays(name: str) -> None:
+def test_what_is_over_three_times_as_deep_as_a_correction_stays(name: str) -> None:
     _, seeds, mask, session = session_of(name)
     first = session.segment(seeds)
     inside = mask.array > 0
     had = (first.array == 0) & inside
     depth = ndimage.distance_transform_edt(~had, sampling=(1, 2, 3)) * (first.array == 1)
-    places = np.argwhere((depth > 0) & (depth <= depth.max() / 3) & (seeds.array == 0))
+    places = np.argwhere((depth > 0) & (depth <= depth.max() / 4) & (seeds.array == 0))
     for place in map(tuple, places[:: len(places) // 4]):
         second = session.segment(with_seed(seeds, place, -1))
-        sure = depth > 2 * depth[place]
+        sure = depth > 3 * depth[place]
         assert sure.any()
         assert (second.array[sure] == 1).all()
 
@@ -659,7 +659,8 @@ def test_seeds_that_are_taken_back_lead_back(name: str) -> None:
     fewer[tuple(np.argwhere(fewer == 1)[0])] = 0
     anew = Labels(fewer, seeds.grid)
     wanted = segmenter.segment(session._image, anew, mask)
-    assert (session.segment(anew).array == wanted.array).mean() > 0.998
+    share = (session.segment(anew).array == wanted.array).mean()
+    assert share > 0.998 if name == "random-walker" else share == 1  # it starts from the last walk
 
 
 @EVERY
@@ -674,9 +675,9 @@ def test_a_correction_of_a_line_by_hand() -> None:
     image, seeds = line(np.zeros(61), [1, *[0] * 59, -1])
     session = Geodesic().begin(image)
     assert session.segment(seeds).array.sum() == 31
-    # Background began at 31, so 27 is 4 mm deep; what is over 8 mm deep ends at 22.
+    # Background began at 31, so 27 is 4 mm deep; what is over 12 mm deep ends at 18.
     found = session.segment(with_seed(seeds, (0, 27), -1)).array[0]
-    np.testing.assert_array_equal(found, [1] * 25 + [0] * 36)
+    np.testing.assert_array_equal(found, [1] * 23 + [0] * 38)
 
 
 def test_seeds_of_two_labels_correct_at_once_and_labels_may_be_large() -> None:

@@ -53,7 +53,7 @@ class Box:
             A mask of the box; ties that lead out of it are 0.
         """
         solid = (1,) * (3 - len(self.size)) + self.size
-        part = self.cut(ties.view(3, *self.shape)).view(3, *solid)
+        part = self._view(ties.view(3, *self.shape)).clone().view(3, *solid)
         mask = inside.view(solid)
         for axis, tie in enumerate(part):
             size = solid[axis] - 1

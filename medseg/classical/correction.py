@@ -13,9 +13,10 @@ from medseg.volume import BACKGROUND
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Who corrects points at the middle of what is wrong: so it reaches as far beyond that place as
-# the place is away from where the label was already.
-_BEYOND = 2.0
+# Who corrects points at the middle of what is wrong: so that reaches as far beyond the place as
+# the place is away from where the label was already. Half-way between the place and what is three
+# times as deep is twice as deep.
+_SURE = 3.0
 _OURS, _OTHERS = 1, -1
 
 
@@ -40,11 +41,11 @@ def corrected(
 ) -> Tensor:
     """Labels after new seeds, which start from the last ones; one label after the other.
 
-    New seeds of a label take voxels from others, and give none away. Sure is what lies more
-    than twice as deep in the label, or in the others, as the new seeds lie in the others, in
-    mm; between, the method decides again from all seeds and from what is sure. Of what the
-    label wins there, it gets what is joined to the new seeds. Where the label was not at all
-    before, nothing is sure but seeds.
+    New seeds of a label take voxels from others, and give none away. Of the others, what lies
+    more than three times as deep as the new seeds, in mm from where the label was, is sure; for
+    the rest the method decides between all seeds of the label and those of the others, to which
+    what is sure belongs. Of what the label wins, it gets what is joined to the new seeds. Where
+    the label was not at all before, nothing is sure but seeds.
 
     Parameters
     ----------
@@ -85,10 +86,11 @@ def _taken(
     if not bool(wrong.any()):
         return last
     depth = torch.where(others, distance_to(had, spacing), distance_to(others, spacing))
-    reach = _BEYOND * float(depth[wrong].max())
-    sides = torch.where(others, _OTHERS, _OURS)
-    contest = torch.where(depth > reach, sides, BACKGROUND)
-    contest = torch.where(known != BACKGROUND, torch.where(known == seed, _OURS, _OTHERS), contest)
+    reach = _SURE * float(depth[wrong].max())
+    contest = torch.where((known != BACKGROUND) | (others & (depth > reach)), _OTHERS, BACKGROUND)
+    contest = torch.where(known == seed, _OURS, contest)
+    # The label can't lose, so it is enough to look where its paths may turn to the others.
+    inside = inside & (others | (depth <= reach))
     # A step that leads out of doubt goes no deeper than the length of the longest.
     box = Box.around(inside & (depth <= reach + math.hypot(*spacing)), tuple(last.shape))
     part = solver.part(box, box.cut(inside))

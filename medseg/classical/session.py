@@ -86,11 +86,11 @@ class Session:
     """An image that is segmented, and then corrected again and again by further seeds.
 
     The first result is that of the method. Further seeds start from the last result and change
-    it around them only: in favour of their own labels, from where these were before to at most
-    as far beyond the seeds, so one corrects best in the middle of what is wrong. There they
-    compete by the rules of the method with all other seeds, and with what lies beyond; all
-    else stays as it was. So what was right is not lost again, and the result is not that of the
-    same seeds at once. Seeds that are taken back lead back to the last result without them.
+    it around them only, in favour of their own labels: what lies more than three times as deep
+    in other labels as the seeds, in mm, stays as it was, so one corrects best in the middle of
+    what is wrong. Up to there they compete by the rules of the method with all other seeds and
+    with what stays. So what was right is not lost again, and the result is not that of the same
+    seeds at once. Seeds that are taken back lead back to the last result without them.
 
     Parameters
     ----------
