@@ -127,9 +127,8 @@ class Multigrid:
         if number == len(self.graphs) - 1:
             return sources @ self._inverse
         clusters, values = self.clusters[number + 1], sources * graph.relaxation
-        # Values that are constant in each cluster are too few for one answer to be enough. Of
-        # the largest graph, a second would save fewer steps than it costs.
-        for _ in range(2 if number else 1):
+        # Values that are constant in each cluster are too few for one answer to be enough.
+        for _ in range(2):
             rest = graph.rest(sources, values, workers)
             answer = self._answer(number + 1, clusters.gathered(rest, workers), workers)
             clusters.spread(answer, values, workers)
