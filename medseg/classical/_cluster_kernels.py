@@ -15,6 +15,7 @@ NOWHERE = -1
 # Who is tied to others this much more weakly than to what is left out is left out, too:
 # in a cluster it would hold the others fast.
 WEAKER = 8
+MANTISSA = 23  # bits of a float32 in front of which its exponent stands
 
 _compiled = numba.njit(nogil=True, cache=True)
 
@@ -24,7 +25,7 @@ def strongest_on_grid(  # noqa: PLR0913 - numba takes no structures of arrays
     start: int,
     stop: int,
     ties: NDArray[np.float32],
-    classes: NDArray[np.int32],
+    bits: NDArray[np.int32],
     sinks: NDArray[np.float32],
     bound: NDArray[np.bool_],
     to: NDArray[np.int32],
@@ -32,7 +33,7 @@ def strongest_on_grid(  # noqa: PLR0913 - numba takes no structures of arrays
     """What `strongest` gives, of the voxels in planes of a grid."""
     _, _, rows, columns = ties.shape
     steps = (rows * columns, columns, 1)
-    flat_ties, flat = ties.reshape(3, -1), classes.reshape(3, -1)
+    flat_ties, flat = ties.reshape(3, -1), bits.reshape(3, -1)
     for node in range(start * rows * columns, stop * rows * columns):
         to[node] = NOWHERE
         if bound[node]:
@@ -60,16 +61,16 @@ def strongest(  # noqa: PLR0913
     starts: NDArray[np.int64],
     others: NDArray[np.int32],
     ties: NDArray[np.float32],
-    classes: NDArray[np.int32],
+    bits: NDArray[np.int32],
     sinks: NDArray[np.float32],
     bound: NDArray[np.bool_],
     to: NDArray[np.int32],
 ) -> None:
     """Neighbour to which each node is tied strongest, of those that are not bound.
 
-    Nowhere for a node that is bound itself, or tied much more strongly to what is. Ties of one
-    class count as equally strong. Of those any is taken, or else a plateau would be joined all
-    in one direction.
+    Nowhere for a node that is bound itself, or tied much more strongly to what is. `bits` are
+    the ties, as integers. Ties between the same powers of two are of one class and count as
+    equally strong; of those any is taken, or else a plateau would be joined all in one direction.
     """
     for node in range(start, stop):
         to[node] = NOWHERE
@@ -80,7 +81,7 @@ def strongest(  # noqa: PLR0913
             other = others[edge]
             most = max(most, ties[edge])
             if not bound[other]:
-                rank = _rank(classes[edge], node, other)
+                rank = _rank(bits[edge], node, other)
                 if rank > best:
                     best, its, to[node] = rank, ties[edge], other
         if WEAKER * its < most:
@@ -88,12 +89,12 @@ def strongest(  # noqa: PLR0913
 
 
 @_compiled
-def _rank(tie: int, one: int, two: int) -> int:
-    """Order of ties: by their class, then as if by chance, and the same from both ends."""
+def _rank(bits: int, one: int, two: int) -> int:
+    """Order of ties of these bits: by their class, then as if by chance, alike from both ends."""
     low, high = np.int64(min(one, two)), np.int64(max(one, two))
     mixed = (low * 0x1E3779B1 + high * 0x05EBCA77) & 0x7FFFFFFF
     mixed = ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D) & 0x7FFFFFFF
-    return int((np.int64(tie) << 31) + mixed)
+    return int((np.int64(bits >> MANTISSA) << 31) + mixed)
 
 
 @_compiled
@@ -190,7 +191,7 @@ def joined_on_grid(  # noqa: PLR0913
                         used = _tied(other, tie, begin, used, place, others, sums)
         joined_sinks[cluster], totals[cluster] = sink, sink + total
         ends[cluster] = used
-    return others[:used].copy(), sums[:used].copy()
+    return others[:used], sums[:used]
 
 
 @_compiled
@@ -234,7 +235,7 @@ def joined(  # noqa: PLR0913
                     used = _tied(other, ties[edge], begin, used, place, others, sums)
         joined_sinks[cluster], totals[cluster] = sink, sink + total
         ends[cluster] = used
-    return others[:used].copy(), sums[:used].copy()
+    return others[:used], sums[:used]
 
 
 @_compiled

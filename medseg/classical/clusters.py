@@ -25,7 +25,7 @@ NOWHERE = -1
 # in a cluster it would hold the others fast.
 WEAKER = 8
 _WORTH_A_THREAD = 50_000  # nodes
-_MANTISSA = 23  # bits of a float32 behind which its exponent stands
+_MANTISSA = 23  # bits of a float32 in front of which its exponent stands
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +111,6 @@ def in_torch(tensor: Tensor) -> bool:
     return tensor.is_cuda
 
 
-def classes(ties: Tensor) -> Tensor:
-    """Powers of two between which ties lie, int32: what is nearly as strong counts as the same."""
-    import torch
-
-    return ties.view(torch.int32) >> _MANTISSA
-
-
 def strongest_in_torch(
     edges: tuple[Tensor, Tensor, Tensor], sinks: Tensor, bound: Tensor
 ) -> Tensor:
@@ -138,7 +131,7 @@ def strongest_in_torch(
     low, high = torch.minimum(one, two), torch.maximum(one, two)
     mixed = (low * 0x1E3779B1 + high * 0x05EBCA77) & 0x7FFFFFFF
     mixed = ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D) & 0x7FFFFFFF
-    ranks = (classes(ties).long() << 31) + mixed
+    ranks = ((ties.view(torch.int32) >> _MANTISSA).long() << 31) + mixed
     best = ranks.new_full((len(bound),), -1).scatter_reduce_(0, one, ranks, "amax")
     to = one.new_full((len(bound),), NOWHERE)
     is_best = ranks == best[one]

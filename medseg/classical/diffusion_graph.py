@@ -11,7 +11,6 @@ import numpy as np
 
 from medseg.classical.clusters import (
     Clusters,
-    classes,
     in_torch,
     shared,
     strongest_in_torch,
@@ -104,7 +103,7 @@ class Graph:
 
         to = torch.empty(len(bound), dtype=torch.int32)
         starts, others, ties, sinks = self._arrays()
-        given = starts, others, ties, classes(self.ties).numpy(), sinks, bound.numpy()
+        given = starts, others, ties, ties.view(np.int32), sinks, bound.numpy()
         shared(workers, kernels.strongest, len(to), len(to), *given, to.numpy())
         return Clusters.along(to)
 

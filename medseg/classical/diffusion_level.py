@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medseg.classical.clusters import Clusters, classes, in_torch, shared, strongest_in_torch
+from medseg.classical.clusters import Clusters, in_torch, shared, strongest_in_torch
 from medseg.classical.diffusion_graph import (
     DAMPING,
     Graph,
@@ -189,8 +189,8 @@ class Level:
         from medseg.classical import _cluster_kernels as kernels
 
         to = torch.empty(len(bound), dtype=torch.int32)
-        ties = self.ties.numpy(), classes(self.ties).numpy()
-        given = *ties, self.sinks.flatten().numpy(), bound.numpy(), to.numpy()
+        ties = self.ties.numpy()
+        given = ties, ties.view(np.int32), self.sinks.flatten().numpy(), bound.numpy(), to.numpy()
         shared(workers, kernels.strongest_on_grid, len(self.sinks), len(to), *given)
         return Clusters.along(to)
 
