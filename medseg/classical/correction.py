@@ -42,10 +42,10 @@ def corrected(
     """Labels after new seeds, which start from the last ones; one label after the other.
 
     New seeds of a label take voxels from others, and give none away. Of the others, what lies
-    more than three times as deep as the new seeds, in mm from where the label was, is sure; for
-    the rest the method decides between all seeds of the label and those of the others, to which
-    what is sure belongs. Of what the label wins, it gets what is joined to the new seeds. Where
-    the label was not at all before, nothing is sure but seeds.
+    more than three times as deep as the new seeds, in mm from where the label was, is sure. In
+    the box around the rest the method decides between the seeds of the label and those of the
+    others, to which what is sure belongs. Of what the label wins, it gets what is joined to the
+    new seeds. Where the label was not at all before, nothing is sure but seeds.
 
     Parameters
     ----------
@@ -85,14 +85,13 @@ def _taken(
     wrong = new & others
     if not bool(wrong.any()):
         return last
-    depth = torch.where(others, distance_to(had, spacing), distance_to(others, spacing))
+    depth = distance_to(had, spacing)
     reach = _SURE * float(depth[wrong].max())
     contest = torch.where((known != BACKGROUND) | (others & (depth > reach)), _OTHERS, BACKGROUND)
     contest = torch.where(known == seed, _OURS, contest)
-    # The label can't lose, so it is enough to look where its paths may turn to the others.
-    inside = inside & (others | (depth <= reach))
     # A step that leads out of doubt goes no deeper than the length of the longest.
-    box = Box.around(inside & (depth <= reach + math.hypot(*spacing)), tuple(last.shape))
+    near = others & (depth <= reach + math.hypot(*spacing))
+    box = Box.around(near, tuple(last.shape))
     part = solver.part(box, box.cut(inside))
     found = part.labels((box.cut(contest) * box.cut(inside)).int())
     won = box.put_back(found == _OURS) & others
