@@ -121,8 +121,11 @@ def test_sums_take_half_the_room_where_there_is_not_all_of_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     volume, some = torch.randn(1, 20, 18, 16, generator=torch.manual_seed(0)), passes(10**9)
+    numbers = some.plan.outputs * 8 * 18 * 16
+    with_free(monkeypatch, 8 * numbers)  # for the sums, and as much for what is made of them
     whole = list(some.over(volume, None))
-    with_free(monkeypatch, 3 * some.plan.outputs * 8 * 18 * 16)
+    assert {slab.total.dtype for slab in whole} == {torch.float32}
+    with_free(monkeypatch, 8 * numbers - 1)
     with caplog.at_level(logging.WARNING, "medseg"):
         half = list(some.over(volume, None))
     assert "memory is short: the sums of logits are kept in bfloat16" in caplog.text

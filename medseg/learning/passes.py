@@ -121,7 +121,8 @@ class Passes:
         """
         sides = [max(n, side) for n, side in zip(volume.shape[1:], tile, strict=True)]
         numbers = self.plan.outputs * tile[0] * prod(sides[1:])
-        if _FLOAT * numbers <= free_memory(volume.device):
+        # As much again is left for the logits of tiles, and for what is made of the sums.
+        if 2 * _FLOAT * numbers <= free_memory(volume.device):
             return torch.float32
         what = f"to sum up {self.plan.outputs} classes over {(tile[0], *sides[1:])} voxels"
         require_room(_HALF * numbers, what, volume.device)
