@@ -278,8 +278,10 @@ def _add(
             end = min(corner[0] + len(window), start + total.shape[1])
             if first < end:
                 rows = slice(first - corner[0], end - corner[0])
-                place = (slice(None), slice(first - start, end - start), *inside)
-                total[place].addcmul_(of_tile[:, rows].to(window.dtype), window[rows])
+                place = (slice(first - start, end - start), *inside)
+                # One class after the other, as those in another precision are copied meanwhile.
+                for sums, logits_of_class in zip(total, of_tile[:, rows], strict=True):
+                    sums[place].addcmul_(logits_of_class.to(window.dtype), window[rows])
 
 
 def _slab(
