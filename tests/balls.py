@@ -10,12 +10,12 @@ from unittest import mock
 import numpy as np
 import torch
 
-from medseg import Dataset, Grid, Image, Labels, Plan, Training, write
+from medseg import Dataset, Grid, Image, Labels, Model, Plan, Training, write
 from medseg.intensity import ZScore
 from medseg.learning import AUGMENTATIONS
 from medseg.learning.batches import Batches
 from medseg.learning.run import Run
-from medseg.learning.weights import load_tensors
+from medseg.learning.weights import load_tensors, save_tensors
 from medseg.networks.unet import UNet
 
 SHAPE = (16, 14, 12)
@@ -61,6 +61,15 @@ def ball_plan(**changes: Any) -> Plan:
         "names": {1: "shell", 2: "core"},
     }
     return Plan(**fields | changes)
+
+
+def untrained_run(folder: Path) -> Model:
+    """A run of random weights, always the same."""
+    torch.manual_seed(0)
+    model = Model.untrained(ball_plan(), "cpu")
+    model.plan.save(Run(folder).plan)
+    save_tensors(model.network.state_dict(), Run(folder).last, {"step": 1})
+    return model
 
 
 def ball_training(**changes: Any) -> Training:

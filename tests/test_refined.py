@@ -4,14 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from balls import ball_plan, draw_ball
+from balls import draw_ball, untrained_run
 from commands import command, complaint
 
-from medseg import Image, Labels, Model, method, read_labels, write
+from medseg import Image, Labels, method, read_labels, write
 from medseg.crf import DenseCRF, Refined
-from medseg.learning.run import Run
-from medseg.learning.weights import save_tensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,15 +28,6 @@ class Speckled:
         said = np.where(wrong, rng.integers(0, 3, wrong.shape), TRUTH.array)
         array = np.float32(0.2) + np.float32(0.4) * (said == np.arange(3)[:, None, None, None])
         return Image(array, image.grid, ("background", "label 1", "label 2"))
-
-
-def saved(folder: Path) -> Model:
-    """A run of random weights."""
-    torch.manual_seed(0)
-    model = Model.untrained(ball_plan(), "cpu")
-    model.plan.save(Run(folder).plan)
-    save_tensors(model.network.state_dict(), Run(folder).last, {"step": 1})
-    return model
 
 
 def test_without_iterations_nothing_changes() -> None:
@@ -67,7 +55,7 @@ def test_a_method_without_probabilities_is_refused() -> None:
 
 
 def test_predict_refines_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = saved(tmp_path / "run")
+    model = untrained_run(tmp_path / "run")
     write(BALL, tmp_path / "ball.nii.gz")
     given = (tmp_path / "run", tmp_path / "ball.nii.gz", "--device", "cpu", "--quiet")
     place = tmp_path / "out.nii.gz"

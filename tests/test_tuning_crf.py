@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from balls import ball_plan, draw_ball, write_balls
+from balls import draw_ball, untrained_run, write_balls
 from commands import command, complaint
 
 import medseg
-from medseg import Dataset, DenseCRF, Image, Labels, Model, Refined, Search, read_labels
+from medseg import Dataset, DenseCRF, Image, Labels, Refined, Search, read_labels
 from medseg.crf.saved import load_crf
 from medseg.learning.run import Run
-from medseg.learning.weights import save_tensors
 from medseg.tuning import TunedCRF, not_trained_on, tune_crf
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -105,7 +103,7 @@ def test_less_is_a_gain_of_a_distance() -> None:
 def test_only_cases_that_validated_are_tuned_to(
     cases: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = saved(tmp_path / "run")
+    run = untrained_run(tmp_path / "run")
     assert not_trained_on(tmp_path / "run", cases) == cases
     assert "no case validated" in caplog.text
     replace(cases, cases=cases.cases[1:3]).save(Run(tmp_path / "run").held_out)
@@ -135,20 +133,11 @@ def test_a_new_training_forgets_the_crf_of_the_old_weights(tmp_path: Path) -> No
 # --- the command
 
 
-def saved(folder: Path) -> Model:
-    """A run of random weights."""
-    torch.manual_seed(0)
-    model = Model.untrained(ball_plan(), "cpu")
-    model.plan.save(Run(folder).plan)
-    save_tensors(model.network.state_dict(), Run(folder).last, {"step": 1})
-    return model
-
-
 def test_tuned_on_the_command_line_then_used_by_predict_and_segment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, data = tmp_path / "run", write_balls(tmp_path / "data", 2)
-    model, image = saved(run), data / "images" / "ball_1.nii.gz"
+    model, image = untrained_run(run), data / "images" / "ball_1.nii.gz"
     given = ("tune", "crf", run, data, "--device", "cpu", "--trials", "2", "--folds")
     code, out, err = command(capsys, *given, "2", "--range", "alike_mm=1:2")
     assert code == 0, err
@@ -188,7 +177,7 @@ def test_tuned_on_the_command_line_then_used_by_predict_and_segment(
 def test_what_a_user_can_mend_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
 ) -> None:
-    saved(tmp_path / "run")
+    untrained_run(tmp_path / "run")
     write_balls(tmp_path / "data", 1)
     places = {"run", "data", "nowhere"}
     given = [tmp_path / each if each in places else each for each in arguments]
