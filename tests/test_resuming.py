@@ -22,6 +22,7 @@ from medseg import Dataset, Training, train
 from medseg.learning import budget, loop
 from medseg.learning.batches import Batches
 from medseg.learning.run import Run
+from medseg.learning.scaling import Scaling
 from medseg.learning.validation import Validation
 from medseg.learning.weights import load_tensors
 from medseg.networks.from_monai import MonaiNetwork
@@ -131,9 +132,12 @@ def test_a_finished_training_is_left_as_it_is(data: Dataset, tmp_path: Path) -> 
 
 
 def test_a_finished_training_takes_more_steps(data: Dataset, tmp_path: Path) -> None:
-    train(data, ball_plan(), ball_training(steps=2), tmp_path / "run")
-    train(data, ball_plan(), ball_training(steps=5), tmp_path / "run")
-    assert load_tensors(Run(tmp_path / "run").last)[1]["step"] == 5
+    run = Run(tmp_path / "run")
+    train(data, ball_plan(), ball_training(steps=2), run.folder)
+    Scaling((0.5,) * 3, (0,) * 3, "last.safetensors of step 2").save(run.scaling)
+    train(data, ball_plan(), ball_training(steps=5), run.folder)
+    assert load_tensors(run.last)[1]["step"] == 5
+    assert not run.scaling.exists(), "it was fitted to other weights"
 
 
 @pytest.mark.parametrize(

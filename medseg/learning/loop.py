@@ -69,6 +69,7 @@ def run_to_end(
     session.processes.wait()  # now all have seen what was there
     book = None
     if session.processes.leads:
+        run.scaling.unlink(missing_ok=True)  # fitted to weights that will be others
         book = Logbook(run, state.step, state.validated, tensorboard=training.tensorboard)
     if not state.precision:
         state.precision = _precision(session, training.precision)
