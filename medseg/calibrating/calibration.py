@@ -30,7 +30,7 @@ from medseg.metrics.calibration import Reliability
 from medseg.progress import progress
 from medseg.registry import pick
 
-MARGIN_MM = 10.0
+MARGIN_MM = 3.0  # farther away, most of what is judged is plain background
 Which = Literal["validation", "all"]
 
 

@@ -50,7 +50,7 @@ def calibrate(
     margin: Annotated[
         float,
         typer.Option(metavar="MM", help="How far from the border of what is annotated to look."),
-    ] = 10.0,
+    ] = 3.0,
     device: Device = "auto",
     overwrite: Overwrite = False,
     threads: Threads = None,
