@@ -12,7 +12,8 @@ from drawn import oblique_affine
 from torch import Tensor, nn
 
 import medseg
-from medseg import Grid, Image, Labels, Model, Plan
+import medseg.intensity
+from medseg import Case, Grid, Image, Labels, Model, Plan
 from medseg.explaining import PARTS, Questions, explain
 from medseg.explaining.exciting import exciting
 from medseg.explaining.gradients import grad_cam, integrated_gradients
@@ -339,6 +340,26 @@ def test_an_exciting_patch_excites_alone_as_it_did_in_its_image(tmp_path: Path) 
                 alone = network.encoder[1](network.pool(inside))[0, feature]
                 assert alone.shape == (1, 1)
                 assert float(alone) == pytest.approx(patch.activation, abs=1e-4)
+
+
+def test_only_what_is_in_the_mask_excites(tmp_path: Path) -> None:
+    image, _ = draw_ball(0, (24, 24, 24))
+    values = image.array.copy()
+    values[:, :16] += 1000 * np.random.default_rng(1).random((16, 24, 24))
+    mask = np.zeros(image.grid.shape, np.uint8)
+    mask[18:] = 1
+    medseg.write(Image(values, image.grid), tmp_path / "image.nii.gz")
+    medseg.write(Labels(mask, image.grid), tmp_path / "mask.nii.gz")
+    plain = Case("plain", (tmp_path / "image.nii.gz",))
+    masked = Case("masked", plain.channels, mask_file=tmp_path / "mask.nii.gz")
+    fixed = medseg.intensity.Window(-1e4, 1e4, 0, 100)
+    one = scene(ball_plan(network=TINY, patch=(8, 8, 8), normalisations=(fixed,)), image)
+    with still(one.model.network):
+        ((found,),) = exciting(one, "paths.0", [0], [masked], 1)
+        ((anywhere,),) = exciting(one, "paths.0", [0], [plain], 1)
+    assert found.array.shape == anywhere.array.shape == (1, 5, 5, 5)
+    # A voxel in the mask sees two more around it, none of which is as bright as the others.
+    assert found.array.max() <= values[0, 16:].max() / 100 < anywhere.array.max()
 
 
 def test_layers_are_those_that_the_network_runs_once() -> None:

@@ -41,8 +41,8 @@ def exciting(
 ) -> list[list[Patch]]:
     """The patches that excite each feature of a layer most, the most exciting first.
 
-    Of each window, a feature gets one patch at most. Windows without a voxel in the mask of
-    their case are left out.
+    Of each window, a feature gets one patch at most. Where the case has a mask, only voxels of
+    the layer that stand for a place inside it count.
 
     Parameters
     ----------
@@ -84,7 +84,23 @@ def _of_case(
         with torch.no_grad(), recorded(model.network, name) as outputs:
             forward(seen)
         maps = scene.with_slices(outputs[-1][0])
+        if prepared.mask is not None:
+            inside = torch.from_numpy(prepared.mask[at[1:]]).to(seen)[None, None]
+            kept = _at_voxels(window.seen(inside)[0, 0], field, tuple(maps.shape[1:])) > 0
+            if not kept.any():
+                continue
+            maps = maps.masked_fill(~kept, -torch.inf)
         yield [_patch(case.name, maps[feature], seen[0], field, window) for feature in features]
+
+
+def _at_voxels(seen: torch.Tensor, field: LayerField, shape: tuple[int, ...]) -> torch.Tensor:
+    """What is seen (*sides) at the places that the voxels of a layer stand for."""
+    for axis, (offset, stride, size) in enumerate(
+        zip(field.offset, field.stride, shape, strict=True)
+    ):
+        at = (offset + stride * torch.arange(size)).round().long().clamp(0, seen.shape[axis] - 1)
+        seen = seen.index_select(axis, at.to(seen.device))
+    return seen
 
 
 def _patch(

@@ -105,7 +105,7 @@ def explain(
     """
     place = Path(folder)
     cases = [] if data is None else list(find_cases(data, len(model.plan.channels)))
-    with still(model.network), torch.random.fork_rng(devices=[]):
+    with still(model.network):
         study = Study(look_at(model, image, mask, asked.label), asked, place)
         study.chosen  # noqa: B018 - a layer that there is not is refused before any work
         draw_overlay(image, study.plain_region(), place / "overview.png", title=study.scene.name)
