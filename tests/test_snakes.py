@@ -88,6 +88,17 @@ def test_an_elastic_surface_becomes_nothing() -> None:
     assert not len(snake.contours(image, seeded(point, image)).cells)
 
 
+def test_two_surfaces_that_are_dots_are_gone_however_far_apart() -> None:
+    spacing = (1.0, 1.0, 1.0)
+    near = away_from_middle((9, 9, 9), spacing) < 3
+    surface = around(np.concatenate([near, near]), spacing, Matter(1.0, 0.0, 1.0))
+    first = surface.points[:, :1] < 8.5
+    ways = surface.points - np.where(first, [4.0, 4, 4], [13.0, 4, 4])
+    there = np.where(first, [4.0, 4, 4], [13.0, 9, 8])
+    for size, left in ((0.5, True), (1e-9, False)):
+        assert bool(len(surface.moved(there + size * ways).cells)) == left  # type: ignore[attr-defined]
+
+
 def test_stiffness_holds_against_bends_and_not_against_size() -> None:
     angles = np.linspace(0, 2 * np.pi, 240, endpoint=False)
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)

@@ -107,8 +107,12 @@ class Surface:
 
     def moved(self, points: Points) -> Surface:
         """Surface with its points at other places."""
-        if len(points) and np.ptp(points, axis=0).min() > GONE * self.matter.distance:
-            return replace(self, points=points)
+        least = GONE * self.matter.distance
+        if len(points) and np.ptp(points, axis=0).min() > least:
+            found = replace(self, points=points)
+            # Several may have become dots, far from each other.
+            if found.edges().mean() > least:
+                return found
         return Surface.of(points[:0], self.cells[:0], self.matter)
 
     def mended(self) -> Surface:
