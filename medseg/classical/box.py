@@ -38,6 +38,20 @@ class Box:
             size.append(int(hit[-1]) + 1 - begin[-1])
         return cls(tuple(begin), tuple(size), shape)
 
+    def grown(self, steps: tuple[int, ...]) -> Box:
+        """Box that reaches so many voxels farther both ways along each axis, where there are."""
+        begin = tuple(max(b - s, 0) for b, s in zip(self.begin, steps, strict=True))
+        ends = zip(self.begin, self.size, steps, self.shape, strict=True)
+        stop = tuple(min(b + n + s, most) for b, n, s, most in ends)
+        return Box(begin, tuple(e - b for e, b in zip(stop, begin, strict=True)), self.shape)
+
+    def overlap(self, other: Box) -> Box:
+        """What two boxes of one grid share, which is something."""
+        begin = tuple(map(max, self.begin, other.begin))
+        pairs = zip(self.begin, self.size, other.begin, other.size, strict=True)
+        ends = (min(b + n, c + m) for b, n, c, m in pairs)
+        return Box(begin, tuple(e - b for e, b in zip(ends, begin, strict=True)), self.shape)
+
     def cut(self, volume: Tensor) -> Tensor:
         """What of a (..., *shape) tensor lies inside, contiguous."""
         return self._view(volume).contiguous()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # the place is away from where the label was already. Half-way between the place and what is three
 # times as deep is twice as deep.
 _SURE = 3.0
+_NEAR = 16.0  # mm about seeds: where to look first for how deep they lie
 _OURS, _OTHERS = 1, -1
 
 
@@ -85,16 +86,29 @@ def _taken(
     wrong = new & others
     if not bool(wrong.any()):
         return last
-    depth = distance_to(had, spacing)
-    reach = _SURE * float(depth[wrong].max())
-    contest = torch.where((known != BACKGROUND) | (others & (depth > reach)), _OTHERS, BACKGROUND)
+    reach = _SURE * _depth(wrong, had, spacing)
+    box = Box.around(others, tuple(last.shape)).grown((1,) * last.ndim)
+    if math.isfinite(reach):
+        # A step that leads out of doubt goes no deeper than one voxel more along each axis.
+        steps = tuple(math.ceil(reach / step) + 1 for step in spacing)
+        box = box.overlap(Box.around(had, tuple(last.shape)).grown(steps))
+    known, others, wrong = box.cut(known), box.cut(others), box.cut(wrong)
+    sure = others & (distance_to(box.cut(had), spacing) > reach)
+    contest = torch.where((known != BACKGROUND) | sure, _OTHERS, BACKGROUND)
     contest = torch.where(known == seed, _OURS, contest)
-    # A step that leads out of doubt goes no deeper than the length of the longest.
-    near = others & (depth <= reach + math.hypot(*spacing))
-    box = Box.around(near, tuple(last.shape))
-    part = solver.part(box, box.cut(inside))
-    found = part.labels((box.cut(contest) * box.cut(inside)).int())
-    won = box.put_back(found == _OURS) & others
+    within = box.cut(inside)
+    won = (solver.part(box, within).labels((contest * within).int()) == _OURS) & others
     if math.isfinite(reach):
         won = reachable(wrong, won)
-    return torch.where(won, label, last)
+    return torch.where(box.put_back(won), label, last)
+
+
+def _depth(places: Tensor, targets: Tensor, spacing: tuple[float, ...]) -> float:
+    """Distance in mm of the place that is farthest from all targets; infinite without any."""
+    around, margin = Box.around(places, tuple(places.shape)), _NEAR
+    while True:
+        box = around.grown(tuple(math.ceil(margin / step) for step in spacing))
+        found = float(distance_to(box.cut(targets), spacing)[box.cut(places)].max())
+        if found <= margin or box.size == box.shape:
+            return found
+        margin *= 2
