@@ -680,6 +680,15 @@ def test_a_correction_of_a_line_by_hand() -> None:
     np.testing.assert_array_equal(found, [1] * 23 + [0] * 38)
 
 
+def test_a_correction_far_from_the_border_by_hand() -> None:
+    image, seeds = line(np.zeros(401), [1, *[0] * 399, -1])
+    session = Geodesic().begin(image)
+    assert session.segment(seeds).array.sum() == 201
+    # 51 mm deep; what is over 153 mm deep ends at 47, and half-way to 150 is 98.5.
+    found = session.segment(with_seed(seeds, (0, 150), -1)).array[0]
+    np.testing.assert_array_equal(found, [1] * 99 + [0] * 302)
+
+
 def test_seeds_of_two_labels_correct_at_once_and_labels_may_be_large() -> None:
     image, seeds = line(np.zeros(61), [300, *[0] * 59, 7])
     session = Geodesic().begin(image)
