@@ -47,7 +47,7 @@ class Model:
         them: 8 passes for three axes. By default those of the plan's conventions.
     precision : str
         Of the network's arithmetic: "float32", "bfloat16", or "auto": bfloat16 where the hardware
-        multiplies it natively. Logits are averaged and compared in float32 all the same.
+        is the faster in it. Logits are averaged and compared in float32 all the same.
     earlier : Segmenter, optional
         The network before this one, whose labels it also sees, if its plan is of such.
     scaling : Scaling, optional
