@@ -6,7 +6,8 @@ A run that is finished is not trained again. Why networks that are trained with 
 over-confident: 1 - 2 sum(p q) / (sum(p) + sum(q)), q the rate at which a group of like voxels is
 truly foreground, is linear in each p at a given ratio D, and falls with p only where q > D / 2. So
 its optimum is p = 1 there and p = 0 elsewhere, however unsure the voxel is; cross-entropy has its
-optimum at p = q. One temperature for all logits, fitted to held-out cases, mends much of it.
+optimum at p = q. A temperature makes all classes milder alike; it can't mend that one comes out too
+large, which vector scaling can.
 """
 
 from pathlib import Path
