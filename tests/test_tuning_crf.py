@@ -12,6 +12,7 @@ from commands import command, complaint
 
 import medseg
 from medseg import Dataset, DenseCRF, Image, Labels, Refined, Search, read_labels
+from medseg.cli.tune import _show_crf
 from medseg.crf.saved import load_crf
 from medseg.learning.run import Run
 from medseg.tuning import TunedCRF, not_trained_on, tune_crf
@@ -162,6 +163,24 @@ def test_tuned_on_the_command_line_then_used_by_predict_and_segment(
     named = ("-m", f"{run}+crf", *more)
     assert command(capsys, "segment", image, "-o", tmp_path / "s.nii.gz", *named)[0] == 0
     np.testing.assert_array_equal(read_labels(tmp_path / "s.nii.gz").array, wanted)
+
+
+@pytest.mark.parametrize(
+    ("gains", "said"),
+    [
+        ([0.1] * 4, "may help, or it is chance"),
+        ([0.1] * 5, "The CRF helps"),
+        ([0.1] * 4 + [-0.3], "may help, or it is chance"),
+        ([-0.1] * 5, "does not help"),
+    ],
+)
+def test_it_helps_if_enough_cases_say_so(
+    capsys: pytest.CaptureFixture[str], gains: list[float], said: str
+) -> None:
+    before = {str(case): 0.5 for case in range(len(gains))}
+    after = {case: 0.5 + gain for case, gain in zip(before, gains, strict=True)}
+    _show_crf(TunedCRF(DenseCRF(), before, 0.6, after), Path("run"))
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

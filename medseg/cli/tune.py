@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from medseg.tuning.halving import Seeds
 
 _CRF = "crf"
+_TELLING = 5  # cases: an interval of the mean of fewer says nothing
 
 
 def tune(
@@ -223,7 +224,7 @@ def _show_crf(found: TunedCRF, run: Path) -> None:
     )
     if gain <= 0:
         typer.echo("The CRF does not help: predict without --crf.")
-    elif isfinite(low) and low <= 0:
+    elif len(gains) < _TELLING or low <= 0:
         typer.echo(f"The CRF may help, or it is chance. Use it with: {use}")
     else:
         typer.echo(f"The CRF helps. Use it with: {use}")

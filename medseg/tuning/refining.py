@@ -93,10 +93,7 @@ class TunedCRF:
         gains = np.array([*self.gains.values()])
         if len(gains) < 2:
             return np.nan, np.nan
-        bootstrap = Bootstrap()
-        means = [drawn @ gains / len(gains) for drawn in bootstrap.draws(len(gains))]
-        low, high = bootstrap.interval(np.concatenate(means))
-        return float(low), float(high)
+        return Bootstrap().of_mean(gains)[1:]
 
     def save(self, folder: str | Path, data: str = "") -> None:
         """Write `crf.json` into the folder of a run, for `medseg predict --crf`.
