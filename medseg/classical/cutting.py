@@ -57,9 +57,10 @@ class Cut:
         from medseg.classical import _flow_kernels as kernels
 
         given = np.zeros_like(self._given)
-        most = self._most[self._inside]
-        wanted = preferences.double().numpy() / self._unit
-        given[self._inside] = np.rint(np.clip(wanted, -most, most))
+        most = torch.from_numpy(self._most)[self._inside].double()
+        wanted = preferences.double() / self._unit
+        wanted = torch.minimum(torch.maximum(wanted, -most), most).round_()
+        torch.from_numpy(given)[self._inside] = wanted.int()
         self._terminal += given - self._given
         self._given = given
         flat = self._rest.reshape(6, -1), self._terminal.ravel()
