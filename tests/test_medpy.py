@@ -2,6 +2,8 @@
 
 import inspect
 import math
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,13 @@ def two_masks(seed: int, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDA
 
 
 # against MedPy itself
+
+
+def test_it_is_there_when_it_is_named() -> None:
+    code = "import sys, medseg; medseg.metrics; print('medseg.metrics.binary' in sys.modules); "
+    code += "print(medseg.metrics.binary.dc([1, 1], [1, 0]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["False", str(2 / 3)], done.stderr
 
 
 def test_there_is_every_function_with_the_same_signature(medpy: Any) -> None:

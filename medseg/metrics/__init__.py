@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from medseg.metrics.centreline import cldice
 from medseg.metrics.distances import Distances
 from medseg.metrics.metric import Metric
@@ -40,6 +43,13 @@ from medseg.metrics.surface import (
     nsd,
     nsd_surfel,
 )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "binary":  # of its own weight, so loaded when it is named
+        return import_module("medseg.metrics.binary")
+    raise AttributeError(f"module 'medseg.metrics' has no attribute {name!r}")
+
 
 __all__ = [
     "CALIBRATION",
