@@ -1,6 +1,7 @@
 """Training in several processes: who cuts what, and that the model is that of one process."""
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ def test_processes_that_are_together_do_not_meet_once_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    for name in ("init_process_group", "destroy_process_group"):
+    for name in ("init_process_group", "barrier", "destroy_process_group"):
         monkeypatch.delattr(torch.distributed, name)
     with Processes(1, 2).together("cpu"):
         pass
@@ -50,7 +51,7 @@ def test_processes_that_are_together_do_not_meet_once_more(
 @pytest.mark.parametrize("rank", [0, 1])
 def test_the_first_one_warns_for_all(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
     log = logging.getLogger("medseg")
-    for name in ("init_process_group", "destroy_process_group"):
+    for name in ("init_process_group", "barrier", "destroy_process_group"):
         monkeypatch.setattr(torch.distributed, name, lambda *_, **__: None)
     with Processes(rank, 2).together("cpu"):
         assert log.isEnabledFor(logging.WARNING) == (rank == 0)
@@ -138,7 +139,8 @@ def test_two_processes_have_the_losses_of_one_which_goes_on_with_theirs(tmp_path
     script.write_text(SHARED)
     launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone")
     command = (*launcher, "--nproc_per_node", "2", str(script), *arguments)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     train(data, supervised_plan(), settings(3), tmp_path / "one", validation=data)
     assert losses_of(tmp_path / "shared") == pytest.approx(losses_of(tmp_path / "one"), abs=1e-4)

@@ -90,6 +90,8 @@ class Processes:
                 # Of kernels of one voxel, whose strides are as good as those that are expected.
                 warnings.filterwarnings("ignore", "Grad strides do not match")
                 yield
+            # A thread of gloo that still holds a tensor when Python ends would abort the process.
+            distributed.barrier()
         finally:
             log.setLevel(level)
             distributed.destroy_process_group()
