@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import maximum_flow
 from medseg import Grid, Image, Labels, method
 from medseg.classical.box import Box
 from medseg.classical.clusters import NOWHERE, Clusters, strongest_in_torch
-from medseg.classical.cutting import Cut, first_side_in_torch
+from medseg.classical.cutting import first_side, first_side_in_torch
 from medseg.classical.diffusion import Multigrid
 from medseg.classical.diffusion_graph import Graph, is_bound, joined_in_torch
 from medseg.classical.diffusion_level import Level
@@ -444,11 +444,11 @@ def test_paths_of_a_correction_look_only_around_it(monkeypatch: pytest.MonkeyPat
 def grid_of(shape: tuple[int, ...], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Random whole costs of borders and preferences."""
     rng = np.random.default_rng(seed)
-    costs = rng.integers(0, 20, (3, *shape)).astype(float)
+    costs = rng.integers(0, 20, (3, *shape))
     for axis in range(3):
         np.moveaxis(costs[axis], axis, 0)[-1] = 0
     preferences = rng.integers(-25, 26, shape) * (rng.random(shape) < 0.6)
-    return torch.from_numpy(costs), torch.from_numpy(preferences.astype(float))
+    return torch.from_numpy(costs).float(), torch.from_numpy(preferences).float()
 
 
 def cost_of(costs: torch.Tensor, preferences: torch.Tensor, side: torch.Tensor) -> float:
@@ -479,29 +479,18 @@ def largest_flow(costs: torch.Tensor, preferences: torch.Tensor) -> int:
 def test_no_cut_is_cheaper(shape: tuple[int, int, int]) -> None:
     for seed in range(10):
         costs, preferences = grid_of(shape, seed)
-        side = Cut(costs).first_side(preferences)
+        side = first_side(costs, preferences)
         assert cost_of(costs, preferences, side) == largest_flow(costs, preferences)
 
 
 def test_of_equal_cuts_the_first_side_is_the_smallest() -> None:
     for seed in range(20):
         costs, preferences = grid_of((1, 3, 4), seed)
-        found = Cut(costs).first_side(preferences)
+        found = first_side(costs, preferences)
         sides = torch.tensor(list(product((False, True), repeat=12))).view(-1, 1, 3, 4)
         energies = np.array([cost_of(costs, preferences, side) for side in sides])
         best = sides[torch.from_numpy(energies == energies.min())]
         torch.testing.assert_close(found, best.all(dim=0))
-
-
-def test_a_cut_that_goes_on_from_another_is_the_same_as_a_new_one() -> None:
-    costs, preferences = grid_of((6, 7, 8), 0)
-    cut = Cut(costs)
-    for seed in range(1, 8):
-        found = cut.first_side(preferences)
-        torch.testing.assert_close(found, Cut(costs).first_side(preferences))
-        preferences = torch.where(
-            torch.rand(6, 7, 8) < 0.2, grid_of((6, 7, 8), seed)[1], preferences
-        )
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -510,7 +499,7 @@ def test_the_cut_in_torch_costs_as_little(shape: tuple[int, int, int], device: s
     for seed in range(5):
         costs, preferences = grid_of(shape, seed)
         side = first_side_in_torch(costs.to(device), preferences.to(device)).cpu()
-        least = cost_of(costs, preferences, Cut(costs).first_side(preferences))
+        least = cost_of(costs, preferences, first_side(costs, preferences))
         assert least <= cost_of(costs, preferences, side) <= 1.0001 * least
 
 

@@ -22,6 +22,38 @@ ROOT, ORPHAN, FREE = 6, 7, 8
 _FIRST, _LAST, _TIME, _HEAD, _TAIL = range(5)
 _FAR = 2**30
 _compiled = numba.njit(nogil=True, cache=True)
+# Counting who holds the arrays of a tuple, at each call, would take three times as long as the
+# flow itself; where nothing is allocated there is nothing to count.
+_uncounted = numba.njit(nogil=True, cache=True, _nrt=False)
+
+
+@_uncounted
+def load(
+    ties: NDArray[np.float32],
+    preferences: NDArray[np.float32],
+    unit: float,
+    rest: NDArray[np.int32],
+    terminal: NDArray[np.int32],
+) -> None:
+    """Put capacities, as whole numbers of a unit, into a grid with a border of 0 all around.
+
+    `ties` (3, i, j, k) go to the next voxel of each axis; `rest` (6, i + 2, j + 2, k + 2) and
+    `terminal`, of one of these, are for `flow`. A preference is worth no more than all ties.
+    """
+    planes, rows, columns = preferences.shape
+    for i in range(planes):
+        for j in range(rows):
+            for k in range(columns):
+                x, y, z = i + 1, j + 1, k + 1
+                for axis in range(3):
+                    whole = np.int32(np.rint(ties[axis, i, j, k] / np.float32(unit)))
+                    rest[2 * axis, x, y, z] = whole
+                    rest[2 * axis + 1, x + (axis == 0), y + (axis == 1), z + (axis == 2)] = whole
+                most = 1.0
+                for d in range(6):
+                    most += rest[d, x, y, z]
+                wanted = np.float64(preferences[i, j, k]) / unit
+                terminal[x, y, z] = np.int32(np.rint(min(max(wanted, -most), most)))
 
 
 @_compiled
@@ -63,7 +95,7 @@ def flow(rest: NDArray[np.int32], terminal: NDArray[np.int32], offsets: NDArray[
     return sides & (parents != FREE)
 
 
-@_compiled
+@_uncounted
 def _activate(voxel: int, queues: Any) -> None:
     """Put a voxel at the end of those that may grow; the last one follows itself."""
     following, _, counters = queues
@@ -77,7 +109,7 @@ def _activate(voxel: int, queues: Any) -> None:
     following[voxel] = voxel
 
 
-@_compiled
+@_uncounted
 def _deactivate_first(queues: Any) -> None:
     following, _, counters = queues
     voxel = counters[_FIRST]
@@ -89,7 +121,7 @@ def _deactivate_first(queues: Any) -> None:
         counters[_FIRST] = after
 
 
-@_compiled
+@_uncounted
 def _grow(voxel: int, graph: Any, trees: Any, queues: Any) -> int:
     """Take free neighbours into the tree; the direction of one in the other tree, or -1."""
     rest, _, offsets = graph
@@ -111,7 +143,7 @@ def _grow(voxel: int, graph: Any, trees: Any, queues: Any) -> int:
     return -1
 
 
-@_compiled
+@_uncounted
 def _augment(voxel: int, d: int, graph: Any, trees: Any, queues: Any) -> None:
     """Let flow what can between the roots of two voxels of different trees that touch."""
     rest, _, offsets = graph
@@ -127,7 +159,7 @@ def _augment(voxel: int, d: int, graph: Any, trees: Any, queues: Any) -> None:
     _push(sink, amount, graph, trees, queues)
 
 
-@_compiled
+@_uncounted
 def _narrowest(voxel: int, graph: Any, trees: Any) -> int:
     """How much can flow between a voxel and its root, and on to the terminal."""
     rest, terminal, offsets = graph
@@ -141,7 +173,7 @@ def _narrowest(voxel: int, graph: Any, trees: Any) -> int:
     return int(min(least, abs(terminal[voxel])))
 
 
-@_compiled
+@_uncounted
 def _push(voxel: int, amount: int, graph: Any, trees: Any, queues: Any) -> None:
     """Let it flow; who loses the way to its parent becomes an orphan."""
     rest, terminal, offsets = graph
@@ -166,7 +198,7 @@ def _push(voxel: int, amount: int, graph: Any, trees: Any, queues: Any) -> None:
         _orphan(voxel, trees, queues)
 
 
-@_compiled
+@_uncounted
 def _orphan(voxel: int, trees: Any, queues: Any) -> None:
     _, orphans, counters = queues
     trees[0][voxel] = ORPHAN
@@ -174,7 +206,7 @@ def _orphan(voxel: int, trees: Any, queues: Any) -> None:
     counters[_TAIL] = (counters[_TAIL] + 1) % len(orphans)
 
 
-@_compiled
+@_uncounted
 def _adopt(voxel: int, graph: Any, trees: Any, queues: Any) -> None:
     """Find the neighbour nearest to a root of the same tree as new parent, or set it free."""
     rest, _, offsets = graph
@@ -203,7 +235,7 @@ def _adopt(voxel: int, graph: Any, trees: Any, queues: Any) -> None:
             _orphan(other, trees, queues)
 
 
-@_compiled
+@_uncounted
 def _to_root(voxel: int, graph: Any, trees: Any, queues: Any) -> int:
     """Steps from a voxel to its root, `_FAR` if it comes to an orphan; the way is stamped."""
     offsets = graph[2]

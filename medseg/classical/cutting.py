@@ -15,61 +15,36 @@ _LOOK_EVERY = 50
 _MOST_STEPS = 50_000
 
 
-class Cut:
-    """A grid that is cut in two, again and again with other preferences, exactly.
+def first_side(ties: Tensor, preferences: Tensor) -> Tensor:
+    """Voxels (i, j, k) of the first side of the cheapest cut, exactly, on the CPU.
 
     Capacities are rounded to 1 / 2^20 of the largest between voxels. Of several cheapest cuts
-    the first side is as small as can be. What flowed for the last preferences is kept, so that
-    few changes take little time.
+    the first side is as small as can be.
 
     Parameters
     ----------
-    ties : (3, i, j, k) float tensor on the CPU
+    ties : (3, i, j, k) float32 tensor
         What it costs to part each voxel from the next along an axis, 0 or more; 0 at its end.
+    preferences : (i, j, k) float32 tensor
+        What it costs more to have a voxel on the second side; may be infinite.
     """
+    import torch
 
-    def __init__(self, ties: Tensor) -> None:
-        self._shape = tuple(ties.shape[1:])
-        self._unit = float(ties.max()) / _LARGEST or 1.0
-        padded = tuple(size + 2 for size in self._shape)
-        self._inside = (slice(1, -1),) * 3
-        strides = (padded[1] * padded[2], padded[2], 1)
-        self._offsets = np.array([way * s for s in strides for way in (1, -1)], np.int64)
-        self._rest = np.zeros((6, *padded), np.int32)
-        for axis, tie in enumerate(ties):
-            whole = np.rint(tie.numpy() / self._unit).astype(np.int32)
-            self._rest[(2 * axis, *self._inside)] = whole
-            self._rest[2 * axis + 1] = np.roll(self._rest[2 * axis], 1, axis)
-        self._most = self._rest.sum(axis=0, dtype=np.int32) + 1  # to part a voxel from all
-        self._given = np.zeros(padded, np.int32)
-        self._terminal = np.zeros(padded, np.int32)
+    from medseg.classical import _flow_kernels as kernels
 
-    def first_side(self, preferences: Tensor) -> Tensor:
-        """Voxels (i, j, k) of the first side.
-
-        Parameters
-        ----------
-        preferences : (i, j, k) float tensor on the CPU
-            What it costs more to have a voxel on the second side; may be infinite.
-        """
-        import torch
-
-        from medseg.classical import _flow_kernels as kernels
-
-        given = np.zeros_like(self._given)
-        most = torch.from_numpy(self._most)[self._inside].double()
-        wanted = preferences.double() / self._unit
-        wanted = torch.minimum(torch.maximum(wanted, -most), most).round_()
-        torch.from_numpy(given)[self._inside] = wanted.int()
-        self._terminal += given - self._given
-        self._given = given
-        flat = self._rest.reshape(6, -1), self._terminal.ravel()
-        side = kernels.flow(*flat, self._offsets).reshape(given.shape)
-        return torch.from_numpy(side[self._inside].copy())
+    padded = tuple(size + 2 for size in preferences.shape)
+    rest, terminal = np.zeros((6, *padded), np.int32), np.zeros(padded, np.int32)
+    unit = float(ties.max()) / _LARGEST or 1.0
+    arrays = (each.contiguous().numpy() for each in (ties, preferences))
+    kernels.load(*arrays, unit, rest, terminal)
+    strides = (padded[1] * padded[2], padded[2], 1)
+    offsets = np.array([way * step for step in strides for way in (1, -1)], np.int64)
+    side = kernels.flow(rest.reshape(6, -1), terminal.ravel(), offsets).reshape(padded)
+    return torch.from_numpy(side[1:-1, 1:-1, 1:-1].copy())
 
 
 def first_side_in_torch(ties: Tensor, preferences: Tensor, tolerance: float = 1e-4) -> Tensor:
-    """Do what `Cut` does in torch alone, on any device, nearly.
+    """Do what `first_side` does in torch alone, on any device, nearly.
 
     The cut is relaxed to a convex problem, in which a voxel may be on both sides in part; a
     primal-dual method with steps for each voxel solves it. Its threshold is a cheapest cut, and

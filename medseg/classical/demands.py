@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from medseg.volume import BACKGROUND
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -35,19 +37,31 @@ def some_seeds(seeds: Tensor | None, mask: Tensor | None, method: str) -> Tensor
     """
     if seeds is None:
         raise ValueError(f"{method} needs seeds: labels with a few voxels marked")
-    low, high = int(seeds.min()), int(seeds.max())
-    if low < -1:
-        raise ValueError(f"seeds are 0 (unknown), -1 (background) or a label above 0, got {low}")
-    if high <= 0:
-        held = "only background (-1)" if low else "nothing but 0"
+    # Few are marked as a rule, and found faster than all are looked at again and again.
+    places = seeds.flatten().nonzero().flatten()
+    values = seeds.flatten()[places]
+    known = values.unique().tolist() or [BACKGROUND]
+    if known[0] < -1:
+        raise ValueError(
+            f"seeds are 0 (unknown), -1 (background) or a label above 0, got {known[0]}"
+        )
+    if known[-1] <= 0:
+        held = "only background (-1)" if known[-1] else "nothing but 0"
         raise ValueError(f"{method} needs seeds of at least one label, the seed volume has {held}")
     if mask is None:
         return seeds
-    inside = seeds * mask
-    marked = set(seeds[seeds != 0].unique().tolist())
-    if lost := marked - set(inside[inside != 0].unique().tolist()):
+    within = mask.flatten()[places]
+    if bool(within.all()):
+        return seeds
+    if lost := set(known) - set(values[within].unique().tolist()):
         raise ValueError(
             f"all seeds of label {', '.join(map(str, sorted(lost)))} lie outside the mask; "
             "mark some inside it"
         )
-    return inside
+    return seeds * mask
+
+
+def marked(seeds: Tensor) -> list[int]:
+    """Return the labels of seeds (...), -1 for background."""
+    flat = seeds.flatten()
+    return list(flat[flat.nonzero().flatten()].unique().tolist())

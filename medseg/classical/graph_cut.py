@@ -6,7 +6,8 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from medseg.classical.cutting import Cut, first_side_in_torch
+from medseg.classical.cutting import first_side, first_side_in_torch
+from medseg.classical.demands import marked
 from medseg.classical.session import Interactive
 from medseg.parameter import parameter
 from medseg.smoothing import gaussian
@@ -102,34 +103,30 @@ class _Sides:
         """The label of each voxel's side, 0 for background."""
         import torch
 
-        present = sorted(
-            set(seeds.unique().tolist()) - {BACKGROUND}, key=lambda label: (label < 0, label)
-        )
+        present = sorted(marked(seeds), key=lambda label: (label < 0, label))
         if len(present) > 2:
             raise ValueError(
                 f"graph-cut parts two labels, got seeds of {', '.join(map(str, present))}; "
                 "part one from all others (-1) at a time, or take random-walker or geodesic"
             )
         first, second = present[0], present[1] if len(present) > 1 else BACKGROUND
-        preferences = torch.zeros_like(seeds, dtype=torch.float32)
+        flat = seeds.flatten()
+        one = (flat == first).nonzero().flatten()
+        two = ((flat != first) & (flat != BACKGROUND)).nonzero().flatten()
+        preferences = torch.zeros_like(flat, dtype=torch.float32)
         if len(present) > 1 and self._method.regional:
             for places in self._places:
-                one, two = (self._likely(places, seeds == label) for label in (first, second))
-                table = (self._method.regional * (one.log() - two.log())).float()
-                preferences += table.index_select(0, places.view(-1)).view(self._shape)
+                likely = self._likely(places[one]).log() - self._likely(places[two]).log()
+                table = (self._method.regional * likely).float()
+                preferences += table.index_select(0, places)
             if self._mask is not None:
-                preferences.masked_fill_(~self._mask, 0)
-        preferences[seeds == first] = torch.inf
-        preferences[(seeds != first) & (seeds != BACKGROUND)] = -torch.inf
-        solid = preferences.view(self._solid)
-        if solid.is_cuda:
-            side = first_side_in_torch(self._ties, solid)
-        else:
-            side = Cut(self._ties).first_side(solid)
-        found = torch.where(side.view(self._shape), first, second)
-        if self._mask is not None:
-            found = found.where(self._mask, BACKGROUND)
-        return found.clamp_(min=BACKGROUND).int()
+                preferences *= self._mask.flatten()
+        preferences[one], preferences[two] = torch.inf, -torch.inf
+        way = first_side_in_torch if seeds.is_cuda else first_side
+        side = way(self._ties, preferences.view(self._solid)).view(self._shape)
+        first, second = max(first, BACKGROUND), max(second, BACKGROUND)
+        found = side.int().mul_(first - second).add_(second)
+        return found if self._mask is None else found.mul_(self._mask)
 
     def part(self, box: Box, inside: Tensor) -> _Sides:
         """Sides in a box and a mask of its size; histograms are of the seeds there."""
@@ -137,15 +134,15 @@ class _Sides:
         part._shape, part._mask = box.size, inside
         part._solid = (1,) * (3 - len(box.size)) + box.size
         part._ties = box.cut_ties(self._ties, inside)
-        part._places = [box.cut(places) for places in self._places]
+        part._places = [box.cut(places.view(self._shape)).flatten() for places in self._places]
         return part
 
-    def _likely(self, places: Tensor, seed: Tensor) -> Tensor:
-        """Probability of each bin among the seeds, smoothed, and none 0."""
+    def _likely(self, places: Tensor) -> Tensor:
+        """Probability of each bin among the seeds in these, smoothed, and none 0."""
         import torch
 
         bins = self._method.bins
-        counts = torch.bincount(places[seed], minlength=bins).double().cpu()
+        counts = torch.bincount(places, minlength=bins).double().cpu()
         smooth = gaussian(counts, bins * _WIDTH, (1.0,))
         smooth = (1 - _UNIFORM) * smooth / smooth.sum() + _UNIFORM / bins
         return smooth.to(places.device)
@@ -186,7 +183,7 @@ def borders(
 
 
 def _binned(image: Tensor, bins: int, mask: Tensor | None) -> list[Tensor]:
-    """Number of the bin (...) int32 of each voxel, for each channel."""
+    """Number of the bin (voxels,) int32 of each voxel, for each channel."""
     import torch
 
     places = []
@@ -194,5 +191,5 @@ def _binned(image: Tensor, bins: int, mask: Tensor | None) -> list[Tensor]:
         low, high = (channel if mask is None else channel[mask]).aminmax()
         scale = bins / (high - low) if high > low else torch.zeros_like(low)
         # What lies outside the mask may be anything, and is looked at by nobody.
-        places.append(((channel - low) * scale).clamp_(0, bins - 1).int())
+        places.append(((channel - low) * scale).clamp_(0, bins - 1).int().flatten())
     return places

@@ -10,7 +10,7 @@ from scipy.sparse import csgraph, csr_array
 from skimage import segmentation
 
 import medseg
-from medseg.classical.cutting import Cut
+from medseg.classical.cutting import first_side
 from medseg.classical.graph_cut import borders
 from medseg.classical.random_walker import RandomWalker
 
@@ -47,7 +47,7 @@ def cut(volume: Volume) -> Row:
     preferences = torch.from_numpy(wanted.astype(np.float32))
     graph = network(costs.numpy(), wanted)
     sides = {
-        OURS: lambda: cost_of_cut(costs, preferences, Cut(costs).first_side(preferences)),
+        OURS: lambda: cost_of_cut(costs, preferences, first_side(costs, preferences)),
         "scipy": lambda: csgraph.maximum_flow(graph, values.size, values.size + 1).flow_value,
     }
     return Row(sides, lambda ours, theirs: f"energy {ours}, largest flow {theirs}")

@@ -22,7 +22,7 @@ from _interactive_rows import cost_of_cut, scribbled
 from _resident import most_resident, resident
 
 import medseg
-from medseg.classical.cutting import Cut
+from medseg.classical.cutting import first_side
 from medseg.classical.graph_cut import borders
 from medseg.phantom import draw_case
 
@@ -71,11 +71,11 @@ def own_side(path: Path, repeats: int) -> None:
     ties, preferences = (
         torch.from_numpy(given[name].astype(np.float32)) for name in ("costs", "preferences")
     )
-    Cut(ties[:, :2, :2, :2]).first_side(preferences[:2, :2, :2])  # imports take memory too
+    first_side(ties[:, :2, :2, :2], preferences[:2, :2, :2])  # imports take memory too
     before, seconds = resident(), []
     for _ in range(repeats):
         began = time.perf_counter()
-        side = Cut(ties).first_side(preferences)
+        side = first_side(ties, preferences)
         seconds.append(time.perf_counter() - began)
     most = most_resident() - before
     print(median(seconds), most / 1e6, cost_of_cut(ties, preferences, side))
