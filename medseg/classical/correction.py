@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from medseg.classical.box import Box
+from medseg.classical.demands import marked
 from medseg.classical.region_growing import reachable
 from medseg.distance import distance_to
 from medseg.volume import BACKGROUND
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 # times as deep is twice as deep.
 _SURE = 3.0
 _NEAR = 16.0  # mm about seeds: where to look first for how deep they lie
-_OURS, _OTHERS = 1, -1
 
 
 class Solver(Protocol):
@@ -63,24 +63,24 @@ def corrected(
 
     old, known = seeds
     inside = torch.ones_like(last, dtype=torch.bool) if mask is None else mask
-    for label in known[known != old].unique().tolist():
-        new = (known == label) & (known != old)
-        last = _taken(solver, (new, known), last, spacing, inside)
+    changed = known != old
+    for seed in marked(known * changed):
+        new = (known == seed) & changed
+        last = _taken(solver, seed, (new, known), last, (inside, spacing))
     return last
 
 
 def _taken(
     solver: Solver,
+    seed: int,
     seeds: tuple[Tensor, Tensor],
     last: Tensor,
-    spacing: tuple[float, ...],
-    inside: Tensor,
+    place: tuple[Tensor, tuple[float, ...]],
 ) -> Tensor:
     """Last labels, and what the new seeds of one label take of them."""
     import torch
 
-    new, known = seeds
-    seed = int(known[new][0])
+    (new, known), (inside, spacing) = seeds, place
     label = max(seed, BACKGROUND)
     had, others = (last == label) & inside, (last != label) & inside
     wrong = new & others
@@ -92,12 +92,12 @@ def _taken(
         # A step that leads out of doubt goes no deeper than one voxel more along each axis.
         steps = tuple(math.ceil(reach / step) + 1 for step in spacing)
         box = box.overlap(Box.around(had, tuple(last.shape)).grown(steps))
-    known, others, wrong = box.cut(known), box.cut(others), box.cut(wrong)
-    sure = others & (distance_to(box.cut(had), spacing) > reach)
-    contest = torch.where((known != BACKGROUND) | sure, _OTHERS, BACKGROUND)
-    contest = torch.where(known == seed, _OURS, contest)
-    within = box.cut(inside)
-    won = (solver.part(box, within).labels((contest * within).int()) == _OURS) & others
+    known, others, wrong, within = map(box.cut, (known, others, wrong, inside))
+    ours, theirs = known == seed, (known != BACKGROUND) & (known != seed)
+    if math.isfinite(reach):
+        theirs |= others & (distance_to(box.cut(had), spacing) > reach) & ~ours
+    contest = (ours & within).int() - (theirs & within).int()
+    won = (solver.part(box, within).labels(contest) > BACKGROUND) & others
     if math.isfinite(reach):
         won = reachable(wrong, won)
     return torch.where(box.put_back(won), label, last)
