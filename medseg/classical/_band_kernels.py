@@ -18,6 +18,8 @@ from medseg.classical.forces import SLIGHT, TIE
 _LAYERS = 4
 
 _compiled = numba.njit(nogil=True, cache=True)
+# Where nothing is allocated, numba need not count at each use who holds the arrays of a tuple.
+_uncounted = numba.njit(nogil=True, cache=True, _nrt=False)
 
 
 @_compiled
@@ -41,7 +43,7 @@ def sloped(  # noqa: PLR0913 - numba takes no structures of arrays that change
         away[b] = max(distance, least)
 
 
-@_compiled
+@_uncounted
 def _by_slope(phi: Floats, at: int, known: bool, lattice: Lattice) -> Any:  # noqa: FBT001
     """Distance to the contour, from phi and its slope, and whether a neighbour is beyond it."""
     here, side = phi[at], lattice.sides[at]
@@ -135,7 +137,7 @@ def carried(
         found[u] = away if phi[at] >= 0 else -away
 
 
-@_compiled
+@_uncounted
 def _look(phi: Floats, at: int, far: float, lattice: Lattice, near: Floats) -> None:
     """Distance of the nearer neighbour along each axis, infinite if unknown."""
     side = lattice.sides[at]
@@ -149,7 +151,7 @@ def _look(phi: Floats, at: int, far: float, lattice: Lattice, near: Floats) -> N
                     near[axis] = min(near[axis], away)
 
 
-@_compiled
+@_uncounted
 def _solved(near: Floats, lengths: Floats) -> float:
     """Distance whose gradient has the length 1, from the distances of neighbours along axes."""
     for one in range(1, 3):
@@ -170,7 +172,7 @@ def _solved(near: Floats, lengths: Floats) -> float:
     return float(away)
 
 
-@_compiled
+@_uncounted
 def followed(  # noqa: PLR0913 - as above
     ends: tuple[int, int],
     phi: Floats,

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
 _compiled = numba.njit(nogil=True, cache=True)
+# Where nothing is allocated, numba need not count at each use who holds the arrays of a tuple.
+_uncounted = numba.njit(nogil=True, cache=True, _nrt=False)
 
 
 class Lattice(NamedTuple):
@@ -102,7 +104,7 @@ def moved(  # noqa: PLR0913 - numba takes no structures of arrays that change
         found[b] = now / max(min(steepest, abs(now) / least), 1.0) - here
 
 
-@_compiled
+@_uncounted
 def _gate(gates: NDArray[np.float32], at: int, before: Places, low: Floats, high: Floats) -> None:
     """Scale slopes by the gates between the voxel and its neighbours."""
     missing = 3 - len(gates)
@@ -111,7 +113,7 @@ def _gate(gates: NDArray[np.float32], at: int, before: Places, low: Floats, high
         high[axis] *= gates[axis - missing, at]
 
 
-@_compiled
+@_uncounted
 def _upwind(speed: float, low: Floats, high: Floats) -> float:
     """Speed times the length of the gradient, from where the contour comes."""
     total = 0.0
@@ -123,7 +125,7 @@ def _upwind(speed: float, low: Floats, high: Floats) -> float:
     return speed * math.sqrt(total)
 
 
-@_compiled
+@_uncounted
 def _pulled(  # noqa: PLR0913 - as above
     edges: NDArray[np.float32],
     at: int,
@@ -142,7 +144,7 @@ def _pulled(  # noqa: PLR0913 - as above
     return total
 
 
-@_compiled
+@_uncounted
 def _bent(  # noqa: PLR0913 - as above
     phi: Floats,
     at: int,
@@ -205,7 +207,7 @@ def written(  # noqa: PLR0913 - as above
     return turned[:count].copy()
 
 
-@_compiled
+@_uncounted
 def drift(phi: Floats, band: Places, was: Floats) -> float:
     """Largest difference to what phi was at the first voxels of the band."""
     largest = 0.0

@@ -19,6 +19,8 @@ from medseg.classical._bucket_kernels import (
 )
 
 _compiled = numba.njit(nogil=True, cache=True)
+# Counting who holds the arrays of a tuple, at each call, takes longer than all else.
+_uncounted = numba.njit(nogil=True, cache=True, _nrt=False)
 
 
 @_compiled
@@ -78,14 +80,14 @@ def carried(  # noqa: PLR0913 - numba takes no structures of arrays
                     voxel, after = put(u, to, heads, bucket_of, voxel, after)
 
 
-@_compiled
+@_uncounted
 def _exists(place: tuple[int, ...], offset: NDArray[np.int64], shape: tuple[int, ...]) -> bool:
     """Whether there is a voxel at so many steps from a place."""
     i, j, k = place[0] + offset[0], place[1] + offset[1], place[2] + offset[2]
     return bool(0 <= i < shape[0] and 0 <= j < shape[1] and 0 <= k < shape[2])
 
 
-@_compiled
+@_uncounted
 def _lowered(v: int, u: int, step: float, adding: bool, fields: Any) -> bool:  # noqa: FBT001
     """Let a voxel have what its neighbour v can pass on; whether that is better."""
     image, passable, costs, labels = fields
@@ -102,7 +104,7 @@ def _lowered(v: int, u: int, step: float, adding: bool, fields: Any) -> bool:  #
     return False
 
 
-@_compiled
+@_uncounted
 def _over(there: float, contrast: float, step: float, adding: bool) -> float:  # noqa: FBT001
     """Cost of a path that goes on by a step, over a squared contrast."""
     if adding:
