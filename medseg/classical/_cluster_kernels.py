@@ -153,7 +153,6 @@ def joined_on_grid(  # noqa: PLR0913
     start: int,
     stop: int,
     ties: NDArray[np.float32],
-    sinks: NDArray[np.float32],
     clusters: NDArray[np.int32],
     begins: NDArray[np.int64],
     members: NDArray[np.int32],
@@ -161,7 +160,7 @@ def joined_on_grid(  # noqa: PLR0913
     joined_sinks: NDArray[np.float32],
     totals: NDArray[np.float64],
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """What `joined` gives, of the voxels of a grid."""
+    """What `joined` gives, of the voxels of a grid; those that are fixed are in no cluster."""
     _, _, rows, columns = ties.shape
     steps = (rows * columns, columns, 1)
     flat = ties.reshape(3, -1)
@@ -176,7 +175,6 @@ def joined_on_grid(  # noqa: PLR0913
             others, sums = _longer(others, used, most), _longer(sums, used, most)
         for member in range(begins[cluster], begins[cluster + 1]):
             node = members[member]
-            sink += sinks[node]
             for axis in range(3):
                 for way in range(2):
                     here = node if way else node - steps[axis]

@@ -19,16 +19,15 @@ _compiled_sum = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contrac
 
 
 @_compiled
-def inflow(  # noqa: PLR0913 - numba takes no structures of arrays
+def inflow(
     start: int,
     stop: int,
     ties: NDArray[np.float32],
-    sinks: NDArray[np.float32],
     values: NDArray[np.float64],
     out: NDArray[np.float64],
     products: NDArray[np.float64],
 ) -> None:
-    """What comes over the ties less what goes into the sinks, and its products with the values.
+    """What comes over the ties less what leaves, and its products with the values.
 
     `products` (maps, i) is the sum over each plane.
     """
@@ -39,9 +38,8 @@ def inflow(  # noqa: PLR0913 - numba takes no structures of arrays
             product = 0.0
             for j in range(rows):
                 after_j = min(j + 1, rows - 1)
-                here, to, sink = values[m, i, j], out[m, i, j], sinks[i, j]
-                for k in range(columns):
-                    to[k] = -sink[k] * here[k]
+                here, to = values[m, i, j], out[m, i, j]
+                to[:] = 0
                 before, after = values[m, i - 1, j], values[m, after_i, j]
                 _add_flow(ties[0, i - 1, j], before, ties[0, i, j], after, here, to)
                 before, after = values[m, i, j - 1], values[m, i, after_j]
@@ -59,7 +57,7 @@ def inflow(  # noqa: PLR0913 - numba takes no structures of arrays
 
 
 @_compiled
-def rest(  # noqa: PLR0913
+def rest(  # noqa: PLR0913 - numba takes no structures of arrays
     start: int,
     stop: int,
     ties: NDArray[np.float32],
@@ -87,7 +85,7 @@ def swept(  # noqa: PLR0913
     start: int,
     stop: int,
     ties: NDArray[np.float32],
-    relaxation: NDArray[np.float32],
+    relaxation: NDArray[np.float64],
     sources: NDArray[np.float64],
     values: NDArray[np.float64],
     kept: float,
@@ -124,8 +122,8 @@ def stepped(  # noqa: PLR0913
     lengths: NDArray[np.float64],
     direction: NDArray[np.float64],
     flown: NDArray[np.float64],
-    relaxation: NDArray[np.float32],
-    values: NDArray[np.float64],
+    relaxation: NDArray[np.float64],
+    values: NDArray[np.float32],
     left: NDArray[np.float64],
     guess: NDArray[np.float64],
 ) -> None:

@@ -32,13 +32,13 @@ class Multigrid:
     ----------
     ties : (3, i, j, k) float32 tensor
         How strongly each voxel is joined with the next one along each axis; 0 at its end.
-    sinks : (i, j, k) float32 tensor
-        How strongly it is joined with what is fixed. Every part that hangs together by ties
-        is joined with something fixed.
+    free : (i, j, k) bool tensor
+        Where values are asked for; elsewhere they are fixed. Every part that hangs together by
+        ties has a voxel whose value is fixed.
     """
 
-    def __init__(self, ties: Tensor, sinks: Tensor) -> None:
-        self.finest = Level.of(ties, sinks)
+    def __init__(self, ties: Tensor, free: Tensor) -> None:
+        self.finest = Level.of(ties, free)
         self.clusters: list[Clusters] = []
         self.graphs: list[Graph] = []
         level: Level | Graph = self.finest
@@ -49,8 +49,8 @@ class Multigrid:
                 self.graphs.append(level)
         self._inverse = self.graphs[-1].matrix().inverse()
 
-    def solved(self, sources: Tensor, start: Tensor, tolerance: float) -> Tensor:
-        """Values at which everything that comes from the sources flows off.
+    def solve(self, values: Tensor, tolerance: float) -> None:
+        """Change values, where they are free, to those at which as much flows off as comes in.
 
         Conjugate gradients, preconditioned by a cycle over all levels. Of the correction that
         would be exact, a cycle gives at least the share of its smallest eigenvalue; so they
@@ -58,8 +58,8 @@ class Multigrid:
 
         Parameters
         ----------
-        sources, start : (maps, i, j, k) float32 tensors
-            `start` is where to begin.
+        values : (maps, i, j, k) float32 tensor
+            Those that are free tell where to begin.
         tolerance : float
 
         Raises
@@ -69,20 +69,21 @@ class Multigrid:
         """
         import torch
 
-        values = start.double()
+        direction = values.double()
         # The guess is needed no longer once the direction has turned, and what flows begins.
-        direction, guess = torch.zeros_like(values), torch.empty_like(values)
+        left, guess = torch.empty_like(direction), torch.empty_like(direction)
         shares = [_Shares() for _ in values]
         with _workers() as workers:
-            self.finest.inflow(values, guess, workers)
-            left = guess + sources
+            self.finest.inflow(direction, left, workers)
+            direction.zero_()
             begun = left * self.finest.relaxation
             before = left.new_full((len(left),), np.inf)
             for _ in range(_MOST_STEPS):
                 now, largest = self._cycle(left, begun, guess, workers)
                 least = largest.new_tensor([share.least() for share in shares])
                 if bool((largest <= _SURELY * tolerance * least).all()):
-                    return values.add_(guess).float()
+                    values += guess
+                    return
                 # A map that is done has nothing left to divide by.
                 kept = (now / before).nan_to_num_(0, 0, 0)
                 self.finest.turn(direction, kept, guess, workers)

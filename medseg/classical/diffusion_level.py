@@ -26,35 +26,51 @@ if TYPE_CHECKING:
 class Level:
     """The finest level of the multigrid: how strongly voxels are joined.
 
-    Values and sources are (maps, i, j, k) float64. Numba does the work on the CPU, torch on
-    CUDA.
+    Values and sources are (maps, i, j, k) float64. What is said to come to fixed voxels is
+    anything: no sweep changes them. Numba does the work on the CPU, torch on CUDA.
 
     Parameters
     ----------
     ties : (3, i, j, k) float32 tensor
         With the next voxel along each axis; 0 at its end.
-    sinks : (i, j, k) float32 tensor
-        With what is fixed.
     relaxation : (i, j, k) float64 tensor
-        What a Jacobi sweep multiplies a rest by; 0 where nothing is joined.
+        What a Jacobi sweep multiplies a rest by; 0 where values are fixed or nothing is joined.
     """
 
     ties: Tensor
-    sinks: Tensor
     relaxation: Tensor
 
     @classmethod
-    def of(cls, ties: Tensor, sinks: Tensor) -> Level:
-        """Level of these ties and sinks."""
-        total = sinks.double()
+    def of(cls, ties: Tensor, free: Tensor) -> Level:
+        """Level of these ties, whose values are fixed but where they are free."""
+        total = ties[0].double()
         for axis in range(3):
-            size = total.shape[axis]
-            total += ties[axis]
-            total.narrow(axis, 1, size - 1).add_(ties[axis].narrow(axis, 0, size - 1))
-        return cls(ties, sinks, relaxation_of(total))
+            if axis:
+                total += ties[axis]
+            size = total.shape[axis] - 1
+            total.narrow(axis, 1, size).add_(ties[axis].narrow(axis, 0, size))
+        return cls(ties, relaxation_of(total).mul_(free))
+
+    @property
+    def free(self) -> Tensor:
+        """Where values are not fixed, and something is joined."""
+        return self.relaxation > 0
+
+    def sinks(self) -> Tensor:
+        """How strongly (i, j, k) free voxels are joined with others, float32."""
+        import torch
+
+        free, sinks = self.free, torch.zeros_like(self.ties[0])
+        for axis, tie in enumerate(self.ties):
+            size = tie.shape[axis] - 1
+            along = tie.narrow(axis, 0, size)
+            one, two = free.narrow(axis, 0, size), free.narrow(axis, 1, size)
+            sinks.narrow(axis, 0, size).add_(along * (one & ~two))
+            sinks.narrow(axis, 1, size).add_(along * (two & ~one))
+        return sinks
 
     def inflow(self, values: Tensor, out: Tensor, workers: Executor) -> Tensor:
-        """Put into `out` what comes to each voxel less what goes into its sink.
+        """Put into `out` what comes to each voxel less what leaves it.
 
         Returns
         -------
@@ -68,13 +84,15 @@ class Level:
         from medseg.classical import _diffusion_kernels as kernels
 
         sums = np.empty(values.shape[:2])
-        arrays = self.ties.numpy(), self.sinks.numpy(), values.numpy(), out.numpy(), sums
-        shared(workers, kernels.inflow, len(self.sinks), values.numel(), *arrays)
+        arrays = self.ties.numpy(), values.numpy(), out.numpy(), sums
+        shared(workers, kernels.inflow, len(self.relaxation), values.numel(), *arrays)
         return torch.from_numpy(sums.sum(axis=1))
 
     def inflow_in_torch(self, values: Tensor) -> Tensor:
         """What `inflow` gives, in torch alone, on any device."""
-        found = self.sinks * -values
+        import torch
+
+        found = torch.zeros_like(values)
         for axis in range(3):
             size = values.shape[axis + 1] - 1
             flow = values.diff(dim=axis + 1) * self.ties[axis].narrow(axis, 0, size)
@@ -89,8 +107,8 @@ class Level:
             return
         from medseg.classical import _diffusion_kernels as kernels
 
-        state = sources.numpy(), values.numpy(), 1 - DAMPING, out.numpy()
-        shared(workers, kernels.rest, len(self.sinks), values.numel(), self.ties.numpy(), *state)
+        given = self.ties.numpy(), sources.numpy(), values.numpy(), 1 - DAMPING, out.numpy()
+        shared(workers, kernels.rest, len(self.relaxation), values.numel(), *given)
 
     def swept(
         self, sources: Tensor, values: Tensor, out: Tensor, workers: Executor
@@ -114,7 +132,7 @@ class Level:
         sums, largest = np.empty(values.shape[:2]), np.empty(values.shape[:2])
         given = self.ties.numpy(), self.relaxation.numpy(), sources.numpy(), values.numpy()
         shared(
-            *(workers, kernels.swept, len(self.sinks), values.numel(), *given),
+            *(workers, kernels.swept, len(self.relaxation), values.numel(), *given),
             *(1 - DAMPING, out.numpy(), sums, largest),
         )
         return torch.from_numpy(sums.sum(axis=1)), torch.from_numpy(largest.max(axis=1))
@@ -131,7 +149,7 @@ class Level:
         from medseg.classical import _diffusion_kernels as kernels
 
         arrays = guess.numpy(), shares.numpy(), direction.numpy()
-        shared(workers, kernels.turned, len(self.sinks), guess.numel(), *arrays)
+        shared(workers, kernels.turned, len(self.relaxation), guess.numel(), *arrays)
 
     def advance(
         self,
@@ -147,14 +165,14 @@ class Level:
         lengths : (maps) tensor
         way : (direction, its inflow)
         state : (values, what is left of the sources, a sweep from nothing)
-            Changed in place.
+            Changed in place; the values are float32.
         """
         import torch
 
         if in_torch(lengths):
             far = lengths.view(-1, 1, 1, 1)
             for each, along in zip(state, way, strict=False):
-                each.addcmul_(along, far)
+                each.add_(along * far)
             torch.mul(state[1], self.relaxation, out=state[2])
             return
         from medseg.classical import _diffusion_kernels as kernels
@@ -162,18 +180,20 @@ class Level:
         direction, flown = (each.numpy() for each in way)
         arrays = lengths.numpy(), direction, flown, self.relaxation.numpy()
         shared(
-            *(workers, kernels.stepped, len(self.sinks), state[0].numel()),
+            *(workers, kernels.stepped, len(self.relaxation), state[0].numel()),
             *(*arrays, *(each.numpy() for each in state)),
         )
 
     def edges(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Both ends (int64) of each tie that is not 0, in both orders, and the tie."""
+        """Both ends (int64) of each tie of free voxels, in both orders, and the tie."""
         import torch
 
-        number = torch.arange(self.sinks.numel(), device=self.sinks.device)
+        free = self.free.flatten()
+        number = torch.arange(len(free), device=free.device)
         found = []
-        for tie, step in zip(self.ties, self.sinks.stride(), strict=True):
-            here = number[tie.flatten() > 0]
+        for tie, step in zip(self.ties, self.relaxation.stride(), strict=True):
+            here = number[(tie.flatten() > 0) & free]
+            here = here[free[here + step]]
             found += [(here, here + step, tie.flatten()[here])]
             found += [(here + step, here, tie.flatten()[here])]
         one, two, ties = (torch.cat(each) for each in zip(*found, strict=True))
@@ -183,25 +203,25 @@ class Level:
         """Voxels joined by their strongest ties."""
         import torch
 
-        bound = is_bound(self.sinks, self.relaxation).flatten()
+        sinks = self.sinks()
+        bound = is_bound(sinks, self.relaxation).flatten()
         if in_torch(bound):
-            return Clusters.along(strongest_in_torch(self.edges(), self.sinks.flatten(), bound))
+            return Clusters.along(strongest_in_torch(self.edges(), sinks.flatten(), bound))
         from medseg.classical import _cluster_kernels as kernels
 
         to = torch.empty(len(bound), dtype=torch.int32)
         ties = self.ties.numpy()
-        given = ties, ties.view(np.int32), self.sinks.flatten().numpy(), bound.numpy(), to.numpy()
-        shared(workers, kernels.strongest_on_grid, len(self.sinks), len(to), *given)
+        given = ties, ties.view(np.int32), sinks.flatten().numpy(), bound.numpy(), to.numpy()
+        shared(workers, kernels.strongest_on_grid, len(self.relaxation), len(to), *given)
         return Clusters.along(to)
 
     def joined(self, clusters: Clusters, workers: Executor) -> Graph:
         """Graph of the clusters."""
-        if in_torch(self.sinks):
-            return joined_in_torch(self.edges(), self.sinks.flatten(), clusters)
+        if in_torch(self.ties):
+            return joined_in_torch(self.edges(), self.sinks().flatten(), clusters)
         from medseg.classical import _cluster_kernels as kernels
 
-        arrays = self.ties.numpy(), self.sinks.flatten().numpy()
-        return joined_by(kernels.joined_on_grid, arrays, clusters, workers)
+        return joined_by(kernels.joined_on_grid, (self.ties.numpy(),), clusters, workers)
 
 
 def products(one: Tensor, two: Tensor) -> Tensor:

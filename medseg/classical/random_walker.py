@@ -86,7 +86,7 @@ class RandomWalker(Interactive):
 
 
 class _Walks:
-    """Ties between the voxels of an image, and the probabilities of the last seeds."""
+    """Ties between the voxels of an image."""
 
     def __init__(
         self,
@@ -102,12 +102,11 @@ class _Walks:
         self._mask = None if mask is None else mask.view(solid)
         self._tolerance = method.tolerance
         self._ties = ties(image.view(-1, *solid), self._spacing, method.contrast, self._mask)
-        self._last: dict[int, Tensor] = {}
 
     def part(self, box: Box, inside: Tensor) -> _Walks:
         """Walks in a box and a mask of its size."""
         part = copy(self)
-        part._shape, part._last = box.size, {}
+        part._shape = box.size
         part._ties = box.cut_ties(self._ties, inside)
         part._mask = inside.view(part._ties.shape[1:])
         return part
@@ -157,22 +156,12 @@ class _Walks:
         present = known.unique().tolist()
         order = sorted(set(present) - {BACKGROUND}, key=lambda label: (label < 0, label))
         free = (known == BACKGROUND) & reached
-        between, sinks = _split(self._ties, free)
-        start = torch.stack(
-            [self._last.get(label, torch.zeros_like(sinks)) for label in order[:-1]]
-            or [sinks[:0].new_zeros(sinks.shape)]
-        )[: len(order) - 1]
-        if len(order) > 1 and bool(free.any()):
-            sources = torch.stack(
-                [_poured(self._ties, free, known == label) for label in order[:-1]]
-            )
-            grid = Multigrid(between, sinks)
-            start = grid.solved(sources, start, self._tolerance)
-        for label, values in zip(order, start, strict=False):
-            values[~free] = 0
+        maps = self._ties.new_zeros((len(order) - 1, *known.shape))
+        for values, label in zip(maps, order, strict=False):
             values[known == label] = 1
-        self._last = dict(zip(order, start, strict=False))
-        return order, start, reached
+        if len(order) > 1 and bool(free.any()):
+            Multigrid(self._ties, free).solve(maps, self._tolerance)
+        return order, maps, reached
 
 
 def ties(
@@ -214,32 +203,3 @@ def _weights_of_channels(image: Tensor, mask: Tensor | None) -> list[float]:
         spread = float((channel if mask is None else channel[mask]).double().std(correction=0))
         weights.append(1 / (len(image) * spread**2) if spread > 0 else 0.0)
     return weights
-
-
-def _split(ties: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-    """Ties between free voxels, and how strongly free voxels are tied to others."""
-    import torch
-
-    between, sinks = torch.zeros_like(ties), torch.zeros_like(ties[0])
-    for axis in range(3):
-        size = ties.shape[axis + 1] - 1
-        tie = ties[axis].narrow(axis, 0, size)
-        one, two = free.narrow(axis, 0, size), free.narrow(axis, 1, size)
-        torch.mul(tie, one & two, out=between[axis].narrow(axis, 0, size))
-        sinks.narrow(axis, 0, size).add_(tie * (one & ~two))
-        sinks.narrow(axis, 1, size).add_(tie * (two & ~one))
-    return between, sinks
-
-
-def _poured(ties: Tensor, free: Tensor, seed: Tensor) -> Tensor:
-    """How strongly each free voxel is tied to seeds of a label."""
-    import torch
-
-    poured = torch.zeros_like(ties[0])
-    for axis in range(3):
-        size = ties.shape[axis + 1] - 1
-        tie = ties[axis].narrow(axis, 0, size)
-        for here, there in ((0, 1), (1, 0)):
-            touch = free.narrow(axis, here, size) & seed.narrow(axis, there, size)
-            poured.narrow(axis, here, size).add_(tie * touch)
-    return poured
