@@ -75,6 +75,10 @@ class Processes:
         if self.count == 1 or distributed.is_initialized():
             yield
             return
+        # DistributedDataParallel imports it, and if that is while processes are together, their
+        # group outlives its end: then a thread of gloo may abort the process when Python ends.
+        import torch._dynamo
+
         place = devices.resolve(device)
         if place.type == "cuda":
             torch.cuda.set_device(place)
@@ -90,8 +94,6 @@ class Processes:
                 # Of kernels of one voxel, whose strides are as good as those that are expected.
                 warnings.filterwarnings("ignore", "Grad strides do not match")
                 yield
-            # A thread of gloo that still holds a tensor when Python ends would abort the process.
-            distributed.barrier()
         finally:
             log.setLevel(level)
             distributed.destroy_process_group()
