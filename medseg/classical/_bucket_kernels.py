@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 BUCKETS = 2**15
 NOWHERE = -1
 _compiled = numba.njit(nogil=True, cache=True)
+# Where nothing is allocated, numba need not count at each call who holds the arrays.
+_uncounted = numba.njit(nogil=True, cache=True, _nrt=False)
 
 
 @_compiled
@@ -26,6 +28,18 @@ def empty_slots(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 @_compiled
+def doubled(
+    voxel: NDArray[np.int64], after: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Twice as many slots as these, none of which is free."""
+    slots = len(after)
+    voxel = np.concatenate((voxel, np.zeros(slots, np.int64)))
+    after = np.concatenate((after, np.arange(slots + 1, 2 * slots + 1)))
+    after[0], after[-1] = slots, 0
+    return voxel, after
+
+
+@_uncounted
 def put(
     v: int,
     bucket: int,
@@ -33,21 +47,16 @@ def put(
     bucket_of: NDArray[np.int32],
     voxel: NDArray[np.int64],
     after: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Let a voxel wait in a bucket; returns the slots, of which there are more if need be."""
-    if after[0] == 0:
-        slots = len(after)
-        voxel = np.concatenate((voxel, np.zeros(slots, np.int64)))
-        after = np.concatenate((after, np.arange(slots + 1, 2 * slots + 1)))
-        after[0], after[-1] = slots, 0
+) -> bool:
+    """Let a voxel wait in a bucket; whether there is a free slot left for the next."""
     slot = after[0]
     after[0] = after[slot]
     voxel[slot], after[slot], heads[bucket] = v, heads[bucket], slot
     bucket_of[v] = bucket
-    return voxel, after
+    return bool(after[0] != 0)
 
 
-@_compiled
+@_uncounted
 def take(
     bucket: int,
     heads: NDArray[np.int64],
@@ -66,7 +75,7 @@ def take(
     return NOWHERE
 
 
-@_compiled
+@_uncounted
 def earliest_late(
     costs: NDArray[np.float64],
     heads: NDArray[np.int64],
@@ -84,7 +93,7 @@ def earliest_late(
     return begin
 
 
-@_compiled
+@_uncounted
 def sort_late(  # noqa: PLR0913 - numba takes no structures of arrays
     costs: NDArray[np.float64],
     begin: float,

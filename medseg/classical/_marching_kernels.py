@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from medseg.classical._bucket_kernels import (
     BUCKETS,
     NOWHERE,
+    doubled,
     earliest_late,
     empty_slots,
     put,
@@ -42,7 +43,7 @@ def march(  # noqa: PLR0913 - numba takes no structures of arrays
     bucket_of = np.full(len(times), np.int32(NOWHERE))
     voxel, after = empty_slots(4 * len(seeds) + 1024)
     for v in seeds:
-        voxel, after = put(v, 0, heads, bucket_of, voxel, after)
+        put(v, 0, heads, bucket_of, voxel, after)  # for these there are slots enough
     begin, bucket = 0.0, 0
     while True:
         if bucket == BUCKETS:
@@ -64,8 +65,8 @@ def march(  # noqa: PLR0913 - numba takes no structures of arrays
                 continue
             times[u] = time
             to = max(bucket, int(min((time - begin) / width, np.float64(BUCKETS))))
-            if bucket_of[u] != to:
-                voxel, after = put(u, to, heads, bucket_of, voxel, after)
+            if bucket_of[u] != to and not put(u, to, heads, bucket_of, voxel, after):
+                voxel, after = doubled(voxel, after)
 
 
 @_compiled

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from medseg.classical._bucket_kernels import (
     BUCKETS,
     NOWHERE,
+    doubled,
     earliest_late,
     empty_slots,
     put,
@@ -52,7 +53,7 @@ def carried(  # noqa: PLR0913 - numba takes no structures of arrays
     begin = np.inf
     for v in starts:
         begin = min(begin, flat[v])
-        voxel, after = put(v, 0, heads, bucket_of, voxel, after)
+        put(v, 0, heads, bucket_of, voxel, after)  # for these there are slots enough
     bucket, passed = 0, 0
     span = width if adding else width * begin
     while True:
@@ -76,8 +77,8 @@ def carried(  # noqa: PLR0913 - numba takes no structures of arrays
             u = v + jumps[n]
             if _lowered(v, u, steps[n], adding, fields):
                 to = max(bucket, int(min((flat[u] - begin) / span, np.float64(BUCKETS))))
-                if bucket_of[u] != to:
-                    voxel, after = put(u, to, heads, bucket_of, voxel, after)
+                if bucket_of[u] != to and not put(u, to, heads, bucket_of, voxel, after):
+                    voxel, after = doubled(voxel, after)
 
 
 @_uncounted
