@@ -68,7 +68,8 @@ def rounds(
     ----------
     method : Segmenter
         One that is interactive gets further clicks as corrections of its last result, in a
-        session; any other begins anew, from all seeds so far.
+        session; any other begins anew, from all seeds so far. A click on what is marked already
+        tells no method anything, and its result stays.
     image : Image
     reference, mask : Labels
         On the grid of the image. Outside the mask is no error.
@@ -91,7 +92,7 @@ def rounds(
     spacing = reorient(image).grid.spacing
     # Outside the mask a method finds background, as is wanted there.
     seeds, found = np.zeros(wanted.shape, np.int64), np.zeros_like(wanted)
-    segment = _segmenting(method, image, mask)
+    segment, labels = _segmenting(method, image, mask), None
     for _ in range(clicks):
         error = _largest_error(found, wanted)
         if error is None:
@@ -99,10 +100,12 @@ def rounds(
         place, depth = deepest(error, spacing)
         label = int(wanted[place]) or _OUTSIDE
         marked = _ball(place, min(radius, depth / 2), wanted.shape, spacing)
+        told = bool((seeds[marked] != label).any())
         seeds = np.where(marked, label, seeds)
         given = in_place_of(seeds, image, reference.names)
         began = time.perf_counter()
-        labels = segment(given)
+        if labels is None or told:
+            labels = segment(given)
         seconds = time.perf_counter() - began
         found = canonical(labels)
         yield Round(_click(place, label, image), given, labels, _dice(found, wanted), seconds)

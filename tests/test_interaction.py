@@ -97,6 +97,14 @@ def test_the_deepest_voxel_of_a_slice_is_that_of_its_plane(shape: tuple[int, ...
     assert depth == 30
 
 
+def test_a_click_on_what_is_marked_already_is_not_given_again() -> None:
+    image, wanted = empty(), box(1, (2, 9), (3, 10))
+    method = Finds(np.zeros_like(wanted))
+    found = list(rounds(method, image, Labels(wanted, image.grid), clicks=3))
+    assert [each.dice for each in found] == [0, 0, 0]
+    assert len(method.seeds) == 1
+
+
 def test_outside_the_mask_nothing_is_wrong() -> None:
     image = empty()
     wanted = box(1, (2, 9), (3, 10)) + box(1, (10, 20), (0, 24))
