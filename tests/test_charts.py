@@ -186,6 +186,13 @@ def test_bars_are_as_long_as_their_shares() -> None:
     assert np.round(np.array(bars) / (bars[0] * 2), 3).tolist() == [0.5, 0.5, 0.25, 0.5, 0.25]
 
 
+def test_the_legend_names_lines_in_the_order_in_which_they_end() -> None:
+    lines = {"low": [(1, 0.9), (2, 0.1)], "high": [(1, 0.1), (2, 0.9)], "half": [(2, 0.5)]}
+    chart = line_chart(lines, "t", ("x", "y"), within=(0, 1), description="d")
+    shown = [each.text for each in drawn(chart).iter(f"{SVG}text") if each.text in lines]
+    assert shown == ["high", "half", "low"]
+
+
 def test_lines_go_through_their_points_and_differ_beyond_the_colours() -> None:
     lines = {f"line {k}": [(1.0, 0.0), (3.0, 1.0)] for k in range(9)}
     chart = line_chart(lines, "t", ("x", "y"), within=(0, 1), description="d")

@@ -19,7 +19,7 @@ def line_chart(
     within: tuple[float, float],
     description: str,
 ) -> Chart:
-    """Lines through points, with a legend.
+    """Lines through points, with a legend in which those that end together are neighbours.
 
     Parameters
     ----------
@@ -36,7 +36,9 @@ def line_chart(
     up_scale = Scale(*within, bottom, _TOP)
     parts = [text(title, 8, 22, font_size=TITLE, font_weight="bold")]
     parts += [across(across_scale, _TOP, bottom), up(up_scale, _LEFT, right)]
-    for k, (name, points) in enumerate(lines.items()):
+    # The highest end first; where there is no point, there is none.
+    ordered = sorted(lines.items(), key=lambda line: [-y for _, y in line[1][-1:]])
+    for k, (name, points) in enumerate(ordered):
         colour, dash = COLOURS[k % len(COLOURS)], _DASHES[k // len(COLOURS) % len(_DASHES)]
         path = " ".join(f"{across_scale(x):.1f},{up_scale(y):.1f}" for x, y in points)
         drawn = {"fill": "none", "stroke": colour, "stroke_width": 2, "stroke_dasharray": dash}
