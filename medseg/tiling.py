@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.device import zeros_apart
+
 Corner = tuple[int, ...]
 
 
@@ -122,6 +124,7 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
     period: tuple[int, ...] | None = None,
     window: Callable[[int], Tensor] = centred,
     sums: torch.dtype = torch.float32,
+    strip: slice | None = None,
 ) -> Iterator[Slab]:
     """Logits of a volume, a slab of rows at a time, from the first row to the last.
 
@@ -150,6 +153,9 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
     sums : torch.dtype
         In which weighted logits are added up. Half the memory is bfloat16's, which is exact to
         some thousandths; float16 has no numbers for the weights in the corners of a volume.
+    strip : slice, optional
+        Voxels of the second axis that the slabs are of, all by default. Tiles that touch none of
+        them are left out, so that a volume in strips takes less memory, and some tiles twice.
 
     Yields
     ------
@@ -165,31 +171,41 @@ def sweep(  # noqa: PLR0913 - each is a number that the caller chooses
         starts = lattice(tuple(volume.shape[1:]), patch, overlap)
     else:
         starts = periodic_lattice(size, patch, overlap, period or (1,) * len(size))
-    covered = tuple(along[-1] + side for along, side in zip(starts, patch, strict=True))
     windows = tuple(window(side).to(volume.device) for side in patch)
     gaussian = outer(windows)
-    weights = tuple(map(_summed, windows, starts, before, size))
+    weights = [*map(_summed, windows, starts, before, size)]
+    # Voxels of a row that are summed up, of those that tiles cover.
+    box = [slice(first, first + n) for first, n in zip(before[1:], size[1:], strict=True)]
+    if strip is not None:
+        weights[1] = weights[1][strip]
+        box[0] = slice(before[1] + strip.start, before[1] + strip.stop)
+        starts[1] = [s for s in starts[1] if s < box[0].stop and s + patch[1] > box[0].start]
+    sides = [along.stop - along.start for along in box]
     layers = _groups(starts[0], -(-batch // prod(map(len, starts[1:]))))
-    edges = [*(layer[0] for layer in layers), covered[0]]
+    ends = [layer[-1] + patch[0] for layer in layers]
+    edges = sorted({*(layer[0] for layer in layers), *ends})
     # First row -> sums of the rows that tiles have reached, and later ones may reach again.
     blocks: dict[int, Tensor] = {}
-    for number, layer in enumerate(layers):
-        while edges[number + len(blocks)] < layer[-1] + patch[0]:
-            first, end = edges[number + len(blocks) :][:2]
-            blocks[first] = torch.zeros(
-                (classes, end - first, *covered[1:]), dtype=sums, device=volume.device
-            )
+    begun = 0
+    for layer, end, after in zip(
+        layers, ends, [*(k[0] for k in layers[1:]), ends[-1]], strict=True
+    ):
+        while edges[begun] < end:
+            first, last = edges[begun : begun + 2]
+            blocks[first] = zeros_apart((classes, last - first, *sides), sums, volume.device)
+            begun += 1
         corners = list(product(layer, *starts[1:]))
         if mask is not None:
             corners = [corner for corner in corners if mask[_at(corner, patch)].any()]
         for group in _groups(corners, batch):
             logits = network(_cut(volume, group, patch, margin))
-            _add(logits, blocks, group, gaussian)
+            _add(logits, blocks, group, gaussian, box)
             del logits  # a class may take as much memory as the volume
-        slab = _slab(layer[0], blocks.pop(layer[0]), before, size, weights)
-        if slab.total.shape[1]:
-            yield slab
-        del slab
+        for first in [first for first in blocks if first < after]:
+            slab = _slab(first - before[0], blocks.pop(first), size[0], weights)
+            if slab.total.shape[1]:
+                yield slab
+            del slab
 
 
 def reflected(volume: Tensor, first: Sequence[int], sides: Sequence[int]) -> Tensor:
@@ -268,32 +284,37 @@ def _cut(
 
 
 def _add(
-    logits: Tensor, blocks: dict[int, Tensor], corners: Sequence[Corner], window: Tensor
+    logits: Tensor,
+    blocks: dict[int, Tensor],
+    corners: Sequence[Corner],
+    window: Tensor,
+    box: Sequence[slice],
 ) -> None:
-    """Add the weighted logits of tiles to the rows that they cover."""
+    """Add the weighted logits of tiles to the rows that they cover, inside of a box."""
     for corner, of_tile in zip(corners, logits, strict=True):
-        inside = _at(corner[1:], tuple(window.shape[1:]))
+        both = [_shared(*along) for along in zip(corner[1:], window.shape[1:], box, strict=True)]
+        of_box, inside = [place for place, _ in both], [part for _, part in both]
         for start, total in blocks.items():
-            first = max(corner[0], start)
-            end = min(corner[0] + len(window), start + total.shape[1])
-            if first < end:
-                rows = slice(first - corner[0], end - corner[0])
-                place = (slice(first - start, end - start), *inside)
+            rows, part = _shared(corner[0], len(window), slice(start, start + total.shape[1]))
+            if rows.start < rows.stop:
                 # One class after the other, as those in another precision are copied meanwhile.
-                for sums, logits_of_class in zip(total, of_tile[:, rows], strict=True):
-                    sums[place].addcmul_(logits_of_class.to(window.dtype), window[rows])
+                for sums, logits_of_class in zip(total, of_tile, strict=True):
+                    some, weights = logits_of_class[(part, *inside)], window[(part, *inside)]
+                    sums[(rows, *of_box)].addcmul_(some.to(window.dtype), weights)
 
 
-def _slab(
-    start: int, total: Tensor, before: Corner, size: Corner, weights: tuple[Tensor, ...]
-) -> Slab:
-    """Rows of a block, without the padding."""
-    first = max(start - before[0], 0)
-    end = max(min(start + total.shape[1] - before[0], size[0]), first)
-    total = total.narrow(1, first + before[0] - start, end - first)
-    for axis in range(1, len(size)):
-        total = total.narrow(axis + 1, before[axis], size[axis])
-    return Slab(first, total, (weights[0][first:end], *weights[1:]))
+def _shared(corner: int, side: int, box: slice) -> tuple[slice, slice]:
+    """Along an axis, what a tile has in common with a box: in voxels of the box and of the tile."""
+    first, end = max(corner, box.start), min(corner + side, box.stop)
+    return slice(first - box.start, end - box.start), slice(first - corner, end - corner)
+
+
+def _slab(first: int, total: Tensor, rows: int, weights: Sequence[Tensor]) -> Slab:
+    """Rows of a block whose first one is `first`, without those beyond the volume."""
+    start = max(first, 0)
+    end = max(min(first + total.shape[1], rows), start)
+    total = total.narrow(1, start - first, end - start)
+    return Slab(start, total, (weights[0][start:end], *weights[1:]))
 
 
 def _groups(items: Sequence[Any], length: int) -> list[Sequence[Any]]:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from medseg import Image, Model
 from medseg.learning.mirroring import mirrored
-from medseg.learning.passes import Passes, constant_once, in_halves
-from medseg.learning.regridding import stretches
+from medseg.learning.passes import Passes
+from medseg.learning.sparing import constant_once, in_halves
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHORT = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
@@ -110,42 +110,6 @@ def test_smaller_tiles_are_taken_where_memory_is_short(caplog: pytest.LogCapture
 def test_no_memory_at_all_is_an_error() -> None:
     with pytest.raises(MemoryError, match="not enough memory"):
         list(passes(1).over(torch.randn(1, 20, 18, 16), None))
-
-
-def with_free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    for module in ("memory", "passes"):
-        monkeypatch.setattr(f"medseg.learning.{module}.free_memory", lambda _: size)
-
-
-def test_sums_take_half_the_room_where_there_is_not_all_of_it(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    volume, some = torch.randn(1, 20, 18, 16, generator=torch.manual_seed(0)), passes(10**9)
-    numbers = some.plan.outputs * 8 * 18 * 16
-    with_free(monkeypatch, 8 * numbers)  # for the sums, and as much for what is made of them
-    whole = list(some.over(volume, None))
-    assert {slab.total.dtype for slab in whole} == {torch.float32}
-    with_free(monkeypatch, 8 * numbers - 1)
-    with caplog.at_level(logging.WARNING, "medseg"):
-        half = list(some.over(volume, None))
-    assert "memory is short: the sums of logits are kept in bfloat16" in caplog.text
-    assert {slab.total.dtype for slab in half} == {torch.bfloat16}
-    for shape in ((20, 18, 16), (27, 20, 16)):
-        found, wanted = (
-            torch.cat([some.logits() for some in stretches(slabs, 20, shape)], dim=1)
-            for slabs in (half, whole)
-        )
-        torch.testing.assert_close(found, wanted, atol=0.02, rtol=0.02)
-        chosen = [some.most_likely() for some in stretches(half, 20, shape)]
-        assert torch.cat(chosen).shape == shape
-
-
-def test_sums_that_do_not_fit_are_refused_before_any_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_free(monkeypatch, 1000)
-    some = passes(10**9)
-    with pytest.raises(ValueError, match=r"to sum up 3 classes over \(8, 18, 16\) voxels takes"):
-        list(some.over(torch.randn(1, 20, 18, 16), None))
-    assert not some.network.seen
 
 
 # Mirrored

@@ -33,8 +33,9 @@ def mirrored(
             logits = network(torch.cat([tiles.flip(flips) for flips in some]))
             for flips, of_flip in zip(some, logits.split(len(tiles)), strict=True):
                 back = of_flip.flip(flips).float()  # the mean is finer than what it is of
-                total = back if total is None else total + back
+                total = back if total is None else total.add_(back)
+            del logits, of_flip, back  # a class may take as much memory as the volume
         assert total is not None
-        return total / len(choices)
+        return total.div_(len(choices))
 
     return mean if dims else network

@@ -17,17 +17,18 @@ from medseg import device as devices
 from medseg.learning.earlier import load_earlier
 from medseg.learning.framing import Framed, frame, placed
 from medseg.learning.inference import inference
+from medseg.learning.logits import Logits
 from medseg.learning.memory import build_network, require_room_for_patches
 from medseg.learning.overlapping import masks_in, require_regions, written
 from medseg.learning.passes import Passes
 from medseg.learning.plan import Plan
-from medseg.learning.preparing import Prepared, prepare, thick_slices
-from medseg.learning.regridding import Stretch, gathered, stretches
+from medseg.learning.preparing import Prepared, prepare
+from medseg.learning.regridding import gathered
 from medseg.learning.run import Run, Which
 from medseg.learning.scaling import Scaling, Use, stored_scaling
 from medseg.learning.weights import load_tensors, named_weights, put_weights
 from medseg.segmenter import Segmenter, canonical, require_place
-from medseg.tiling import Slab, first_highest, last_positive
+from medseg.tiling import first_highest, last_positive
 from medseg.volume import Image, Labels, orientation, reorient
 
 
@@ -144,6 +145,11 @@ class Model:
         """Where the network is."""
         return next(self.network.parameters()).device
 
+    @property
+    def passes(self) -> Passes:
+        """How its network goes over a volume."""
+        return Passes(self.network, self.plan, self.overlap, self.mirrored or ())
+
     def segment(
         self, image: Image, seeds: Labels | None = None, mask: Labels | None = None
     ) -> Labels:
@@ -234,26 +240,19 @@ class Model:
 
         Its label is that of `plan.values`.
         """
-        native = prepared.native.shape
         choose = last_positive if self.plan.regions else first_highest
+        logits, scaling = self._logits(prepared), self.scaling
         with self._inference():
-            if self.scaling is not None and not self.scaling.keeps_order:
-                scaled = map(self.scaling.of_logits, self._logits(prepared))
-                rows = (choose(iter(some), len(some)) for some in scaled)
-            elif prepared.image.shape[1:] == native:
-                slabs = self._slabs(prepared)
-                rows = (choose(iter(slab.total), len(slab.total)) for slab in slabs)
+            if scaling is not None and not scaling.keeps_order:
+                found = logits.each(lambda some: _chosen(scaling.of_logits(some), choose), axis=0)
             else:
-                resized = self._resized(self._slabs(prepared), prepared)
-                rows = (some.chosen(choose) for some in resized)
-            found = gathered(rows, native[0], axis=0)
+                found = logits.chosen(choose)
         return found.view(np.uint8 if found.dtype == np.uint8 else np.uint16)
 
     def inside(self, prepared: Prepared) -> NDArray[np.bool_]:
         """(regions, ...) whether each is more probable than not, at each voxel as of `classes`."""
         with self._inference():
-            over = (some > 0 for some in self._logits(prepared))
-            return gathered(over, prepared.native.shape[0], axis=1)
+            return self._logits(prepared).each(lambda some: some > 0, axis=1)
 
     def _prepared(
         self, image: Image, seeds: Labels | None, mask: Labels | None
@@ -267,34 +266,16 @@ class Model:
             found = framed.part(self.earlier.segment(image, mask=mask))
         return framed, prepare(framed.image, self.plan, framed.mask, found)
 
-    def _slabs(self, prepared: Prepared) -> Iterator[Slab]:
-        """Logits at the spacing of the plan."""
-        volume = torch.from_numpy(prepared.image).to(self.device)
-        mask = None if prepared.mask is None else torch.from_numpy(prepared.mask).to(self.device)
-        passes = Passes(self.network, self.plan, self.overlap, self.mirrored or ())
-        return passes.over(volume, mask)
-
-    def _logits(self, prepared: Prepared) -> Iterator[Tensor]:
-        """Rows (outputs, rows, ...) of logits on the native grid."""
-        stretched = self._resized(self._slabs(prepared), prepared, self.plan.outputs)
-        return (some.logits() for some in stretched)
+    def _logits(self, prepared: Prepared) -> Logits:
+        return Logits(self.passes, prepared, self.device)
 
     def _soft(self, prepared: Prepared) -> Iterator[Tensor]:
         """Rows (outputs, rows, ...) of probabilities on the native grid."""
-        logits = self._logits(prepared)
+        logits = self._logits(prepared).rows()
         if self.plan.regions:
             return (some.sigmoid() for some in logits)
         scaled = logits if self.scaling is None else map(self.scaling.of_logits, logits)
         return (some.softmax(0) for some in scaled)
-
-    def _resized(
-        self, slabs: Iterator[Slab], prepared: Prepared, together: int = 1
-    ) -> Iterator[Stretch]:
-        """Logits on the native grid."""
-        native = prepared.native
-        thick = thick_slices(native, self.plan)
-        rows = prepared.image.shape[1]
-        return stretches(slabs, rows, native.shape, thick=thick, together=together)
 
     def _inference(self) -> AbstractContextManager[None]:
         return inference(self.network, self.device, self.precision)
@@ -303,3 +284,7 @@ class Model:
 def _as_small(labels: Sequence[int]) -> NDArray[np.integer]:
     """Labels in the smallest type that holds them, as a volume of them may be large."""
     return np.array(labels, np.result_type(*map(np.min_scalar_type, labels)))
+
+
+def _chosen(logits: Tensor, choose: Callable[[Iterator[Tensor], int], Tensor]) -> Tensor:
+    return choose(iter(logits), len(logits))

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from medseg.device import free_memory
-from medseg.learning.memory import memory_errors, require_room
+from medseg.device import free_memory, release_freed_memory
+from medseg.learning.layout import Layout, Tiles
 from medseg.learning.mirroring import mirrored
 from medseg.learning.plan import Plan
-from medseg.tiling import Slab, at_half, centred, sweep
+from medseg.learning.sparing import constant_once, in_halves
+from medseg.learning.trial import taken
+from medseg.tiling import Slab, at_half, centred, lattice, periodic_lattice, sweep
 
 log = logging.getLogger("medseg")
 # Voxels that go through the network together: more are no faster. On the CPU, all eight mirror
 # images of a hippocampus take a tenth less time at once than one after the other.
 BATCH_VOXELS = {"cpu": 2**20, "cuda": 2**21}
-_FLOAT, _HALF = 4, 2
+_FLOAT = 4
+# Where there is room for so many times the sums, it is not asked what a network takes. Else, of
+# the room a share is taken: some is left for what is not foreseen, and for others.
+_PLENTY, _SHARE = 4, 0.9
+_SMALLER = "memory is short: tiles of %s instead of %s voxels"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,28 +48,42 @@ class Passes:
     overlap: float
     mirrored: tuple[int, ...]
 
-    def over(self, volume: Tensor, mask: Tensor | None) -> Iterator[Slab]:
+    def over(
+        self,
+        volume: Tensor,
+        mask: Tensor | None,
+        layout: Layout | None = None,
+        strip: slice | None = None,
+    ) -> Iterator[Slab]:
         """Logits of a (C, ...) volume, a slab of rows at a time.
 
-        Where there is not enough memory for a tile, smaller ones are taken, and where there is not
-        for the sums of the logits, they are kept in bfloat16; the log says so.
+        Where there is not enough memory for a tile, smaller ones are taken; the log says so.
+
+        Parameters
+        ----------
+        layout : Layout, optional
+            By default the one for memory as it is now, where rows come as a whole.
+        strip : slice, optional
+            Voxels of the second axis that are wanted, all by default.
 
         Raises
         ------
-        MemoryError
-            If there is not enough even for the smallest.
+        ValueError, MemoryError
+            If there is not enough memory for the sums of the logits; not even for the smallest
+            tile.
         """
-        tile = self.tile(tuple(volume.shape[1:]))
-        sums = self._sums(volume, tile)
+        if layout is None:
+            layout = self.layout(tuple(volume.shape[1:]), volume.device, strips=1)
+        tile = layout.tile
         while True:
-            slabs = self._swept(volume, mask, tile, sums)
+            slabs = self._swept(volume, mask, replace(layout, tile=tile), strip)
             try:
                 first = next(slabs)
             except MemoryError:
-                smaller = self._smaller(tile)
+                smaller = self.smaller(tile)
                 if prod(smaller) >= prod(tile):
                     raise
-                log.warning("memory is short: tiles of %s instead of %s voxels", smaller, tile)
+                log.warning(_SMALLER, smaller, tile)
                 tile = smaller
             else:
                 yield first
@@ -71,27 +91,111 @@ class Passes:
                 yield from slabs
                 return
 
+    def layout(
+        self,
+        shape: tuple[int, ...],
+        device: torch.device,
+        *,
+        room: int | None = None,
+        strips: int | None = None,
+    ) -> Layout:
+        """How a volume is gone over so that it takes no more memory than there is.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Voxels of the volume.
+        room : int, optional
+            Bytes on the device, by default those that are free.
+        strips : int, optional
+            The most that it may be cut into; by default as many as there are tiles.
+
+        Raises
+        ------
+        ValueError
+            If it can't be.
+        """
+        tiles = self.tiles(shape, device)
+        first, *others = tiles.layouts(strips)
+        if room is None:
+            room = free_memory(device)
+            if _PLENTY * first.summed > room:
+                release_freed_memory()
+                room = free_memory(device)
+        if _PLENTY * first.summed <= room:
+            return first
+        if others[-1].summed > room:
+            raise ValueError(_too_large(others[-1], tiles, room))
+        return self._fitting(tiles, room, strips, device)
+
+    def _fitting(self, tiles: Tiles, room: int, strips: int | None, device: torch.device) -> Layout:
+        """First of the layouts that leaves room for the network; with smaller tiles, if need be."""
+        try:
+            passing = self.trial(tiles, device)
+        except MemoryError:
+            passing = room
+        while True:
+            for layout in tiles.layouts(strips):
+                if layout.summed + passing <= _SHARE * room:
+                    if layout.sums != torch.float32:
+                        log.warning("memory is short: %s", layout)
+                    return replace(layout, passing=passing)
+            smaller = self.smaller(tiles.tile)
+            if prod(smaller) >= prod(tiles.tile):
+                raise ValueError(_too_large(layout, tiles, room))
+            log.warning(_SMALLER, smaller, tiles.tile)
+            passing = passing * prod(smaller) // prod(tiles.tile)
+            tiles = self.tiles(tiles.shape, device, smaller)
+
+    def trial(self, tiles: Tiles, device: torch.device) -> int:
+        """Bytes that a batch of tiles takes on its way through the network, found by trying it."""
+        sides = [side + 2 * margin for side, margin in zip(tiles.tile, self.margin, strict=True)]
+        shape = (min(tiles.batch, tiles.count), self.plan.inputs, *sides)
+        passes = self._through(tiles.tile, device)
+        constant = _FLOAT * self.plan.outputs * prod(tiles.tile)  # of which the logits are kept
+        return constant + taken(lambda: passes(torch.rand(shape, device=device)), device)
+
+    def at_once(self, tile: tuple[int, ...], device: torch.device) -> int:
+        """Tiles of a batch."""
+        return max(BATCH_VOXELS[device.type] // prod(tile), 1)
+
     def tile(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Voxels of a tile of a volume of this shape, where there is memory for it."""
         return self._exact_tile(shape) if self.exact else self._patch(shape)
 
+    def tiles(
+        self, shape: tuple[int, ...], device: torch.device, tile: tuple[int, ...] | None = None
+    ) -> Tiles:
+        """Tiles of a volume of this shape, of other sides than usual if `tile` says so."""
+        tile = tile or self.tile(shape)
+        if self.exact:
+            starts = periodic_lattice(shape, tile, 0.0, self.period)
+        else:
+            starts = lattice(tuple(map(max, shape, tile)), tile, self.overlap)
+        return Tiles(shape, tile, starts, self.plan.outputs, self.at_once(tile, device))
+
+    def _through(self, tile: tuple[int, ...], device: torch.device) -> Callable[[Tensor], Tensor]:
+        """Return the network for batches of tiles."""
+        most = self.at_once(tile, device)
+        return constant_once(mirrored(in_halves(self.forward()), self.mirrored, most))
+
     def _swept(
-        self, volume: Tensor, mask: Tensor | None, tile: tuple[int, ...], sums: torch.dtype
+        self, volume: Tensor, mask: Tensor | None, layout: Layout, strip: slice | None
     ) -> Iterator[Slab]:
-        most = max(BATCH_VOXELS[volume.device.type] // prod(tile), 1)
-        passes = mirrored(in_halves(self.forward()), self.mirrored, most)
+        tile = layout.tile
         return sweep(
-            constant_once(passes),
+            self._through(tile, volume.device),
             volume,
             tile,
             self.plan.outputs,
             overlap=0.0 if self.exact else self.overlap,
-            batch=most,
+            batch=self.at_once(tile, volume.device),
             mask=mask,
             margin=self.margin if self.exact else None,
             period=self.period,
             window=at_half if self.plan.conventions.window == "half" else centred,
-            sums=sums,
+            sums=layout.sums,
+            strip=strip,
         )
 
     @property
@@ -110,24 +214,6 @@ class Passes:
     def period(self) -> tuple[int, ...]:
         """Voxels on multiples of which the tiles of an exact network begin."""
         return self._in_volume(self.plan.network.period, 1)
-
-    def _sums(self, volume: Tensor, tile: tuple[int, ...]) -> torch.dtype:
-        """In which the logits of a row of tiles are summed up, so that they fit in memory.
-
-        Raises
-        ------
-        ValueError
-            If they do not, in half the bytes either.
-        """
-        sides = [max(n, side) for n, side in zip(volume.shape[1:], tile, strict=True)]
-        numbers = self.plan.outputs * tile[0] * prod(sides[1:])
-        # As much again is left for the logits of tiles, and for what is made of the sums.
-        if 2 * _FLOAT * numbers <= free_memory(volume.device):
-            return torch.float32
-        what = f"to sum up {self.plan.outputs} classes over {(tile[0], *sides[1:])} voxels"
-        require_room(_HALF * numbers, what, volume.device)
-        log.warning("memory is short: the sums of logits are kept in bfloat16")
-        return torch.bfloat16
 
     def _patch(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Sides of a tile: the patch, or a volume hardly larger, which then needs one pass."""
@@ -152,7 +238,7 @@ class Passes:
             needed.append(min(n if count == 1 else blocks * period, side))
         return self._in_volume(network.fitted(tuple(map(max, needed, network.period))), 1)
 
-    def _smaller(self, tile: tuple[int, ...]) -> tuple[int, ...]:
+    def smaller(self, tile: tuple[int, ...]) -> tuple[int, ...]:
         """Half the tile along its longest side, or as near to it as the network allows."""
         sides = [tile[axis] for axis in self.plan.axes]
         longest = sides.index(max(sides))
@@ -174,58 +260,14 @@ class Passes:
         return lambda tiles: network(tiles.squeeze(slices + 2)).unsqueeze(slices + 2)
 
 
-def in_halves(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Return a network that halves the batches for which there is not enough memory."""
-    most: int | None = None
-
-    def halved(tiles: Tensor) -> Tensor:
-        nonlocal most
-        if most is not None and len(tiles) > most:
-            return torch.cat([halved(some) for some in tiles.split(most)])
-        try:
-            with memory_errors():
-                return network(tiles)
-        except MemoryError:
-            if len(tiles) == 1:
-                raise
-        # Outside of the handler, so that what the error refers to is free.
-        most = len(tiles) // 2
-        log.warning("memory is short: batches of %d tiles instead of %d", most, len(tiles))
-        return halved(tiles)
-
-    return halved
-
-
-def constant_once(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Return a network that sees one of all tiles in which each channel has one value.
-
-    Around a head that is cut out, and in the air around a body, there are many of them.
-    """
-    known: dict[tuple[float, ...] | int, Tensor] = {}
-
-    def once(tiles: Tensor) -> Tensor:
-        nonlocal known
-        along = tuple(range(2, tiles.ndim))
-        low = tiles.amin(along)
-        constant = (low == tiles.amax(along)).all(1).tolist()
-        if not any(constant):
-            return network(tiles)
-        # The value of each channel, or a number that is no other tile's.
-        values = [tuple(row) for row in low.tolist()]
-        keys = [values[k] if same else k for k, same in enumerate(constant)]
-        new = [key for key in dict.fromkeys(keys) if key not in known]
-        seen = dict(known)
-        if new:
-            seen.update(zip(new, network(tiles[[keys.index(key) for key in new]]), strict=True))
-        last = values[max(k for k, same in enumerate(constant) if same)]
-        if last not in known:  # one is kept, as logits may be large
-            known = {last: seen[last].clone()}
-        return torch.stack([seen[key] for key in keys])
-
-    return once
-
-
 def _without_rim(logits: Tensor, rim: tuple[int, ...]) -> Tensor:
     for axis, width in enumerate(rim, start=2):
         logits = logits.narrow(axis, width, logits.shape[axis] - 2 * width)
     return logits
+
+
+def _too_large(layout: Layout, tiles: Tiles, room: int) -> str:
+    return (
+        f"to sum up {tiles.outputs} classes over {(tiles.tile[0], *tiles.shape[1:])} voxels takes "
+        f"{layout.summed / 1e9:,.1f} GB at least, and {room / 1e9:,.1f} GB are free"
+    )

@@ -6,8 +6,9 @@ finer the image is than what the network sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -20,6 +21,55 @@ from medseg.tiling import Slab, first_highest, outer
 
 # Numbers that are interpolated at once: what a cache of the CPU holds, and what keeps a GPU busy.
 _AT_ONCE = {"cpu": 2**19, "cuda": 2**24}
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """Some voxels of the second axis of the image's grid, and what of a volume they lie between.
+
+    Parameters
+    ----------
+    seen : slice
+        Voxels of the volume.
+    lower, upper : (n,) int tensor
+        Neighbours of each of the n voxels, of those that are seen.
+    share : (n,) float tensor in [0, 1]
+        Of the upper neighbour.
+    """
+
+    seen: slice
+    lower: Tensor
+    upper: Tensor
+    share: Tensor
+
+    def interpolated(self, logits: Tensor) -> Tensor:
+        """(classes, rows, n, ...) of (classes, rows, seen, ...)."""
+        share = self.share.to(logits.device).reshape(-1, *[1] * (logits.ndim - 3))
+        lower, upper = (k.to(logits.device) for k in (self.lower, self.upper))
+        return torch.lerp(logits[:, :, lower], logits[:, :, upper], share)
+
+
+def strips(cuts: Sequence[int], size: int, *, near: bool) -> list[Strip]:
+    """All `size` voxels of the second axis of the image's grid, in the strips of a volume.
+
+    Parameters
+    ----------
+    cuts : sequence of int
+        First voxel of each strip of the volume, and the end of the last one.
+    size : int
+    near : bool
+        Whether the nearest voxels are taken, not interpolated.
+    """
+    lower, upper, share = _neighbours(cuts[-1], size, near=near)
+    upper = torch.where(share > 0, upper, lower)  # so that no more is seen than is needed
+    found = []
+    for start, end in pairwise(cuts):
+        some = (lower >= start) & (lower < end)
+        if some.any():
+            seen = slice(int(lower[some][0]), int(upper[some][-1]) + 1)
+            low, high = lower[some] - seen.start, upper[some] - seen.start
+            found.append(Strip(seen, low, high, share[some]))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +87,8 @@ class Stretch:
         Voxels of a row.
     thick : int, optional
         Axis of the rows along which the nearest voxel is taken.
+    strip : Strip, optional
+        Where a row is not whole.
     """
 
     slab: Slab
@@ -45,6 +97,7 @@ class Stretch:
     share: Tensor
     size: tuple[int, ...]
     thick: int | None
+    strip: Strip | None = None
 
     def logits(self) -> Tensor:
         """(classes, rows, *size) interpolated logits."""
@@ -67,7 +120,10 @@ class Stretch:
         if self.share.any():
             factor = (self.share / weight[self.upper]).reshape(along)
             between.addcmul_(total[:, self.upper], factor)
-        return _resized(between / outer(self.slab.weight[1:]), self.size, self.thick)
+        logits = between / outer(self.slab.weight[1:])
+        if self.strip is not None:
+            logits = self.strip.interpolated(logits)
+        return _resized(logits, self.size, self.thick)
 
 
 def stretches(
@@ -77,6 +133,7 @@ def stretches(
     *,
     thick: int | None = None,
     together: int = 1,
+    strip: Strip | None = None,
 ) -> Iterator[Stretch]:
     """All rows of `shape`, as logits are interpolated linearly between those of slabs.
 
@@ -91,27 +148,34 @@ def stretches(
         Axis of slices, which are taken from the nearest one.
     together : int
         Classes of which logits are wanted at the same time; stretches are the shorter for it.
+    strip : Strip, optional
+        What the slabs and the rows are of, where it is not all of the second axis.
     """
-    at = (torch.arange(shape[0]) + 0.5) * rows / shape[0] - 0.5
-    at = nearest(rows, shape[0]).float() if thick == 0 else at.clamp(0, rows - 1)
-    lower = at.floor().long()
-    upper = (lower + 1).clamp_max(rows - 1)
-    along = None if not thick else thick - 1
+    lower, upper, share_of = _neighbours(rows, shape[0], near=thick == 0)
+    size = shape[1:] if strip is None else (len(strip.lower), *shape[2:])
+    along = None if not thick or (thick == 1 and strip is not None) else thick - 1
     done, last = 0, None
     for slab in slabs:
         # Rows between two slabs need the last one of the first and the first one of the second.
         for source in [slab] if last is None else [_joined(last, slab), slab]:
             ready = int((upper < source.start + source.total.shape[1]).sum())
-            length = max(_AT_ONCE[source.total.device.type] // (together * prod(shape[1:])), 1)
+            length = max(_AT_ONCE[source.total.device.type] // (together * prod(size)), 1)
             for start in range(done, ready, length):
                 part = slice(start, min(start + length, ready))
                 place = source.total.device
                 low, high = ((k[part] - source.start).to(place) for k in (lower, upper))
-                share = (at[part] - lower[part]).to(place)
-                yield Stretch(source, low, high, share, shape[1:], along)
+                yield Stretch(source, low, high, share_of[part].to(place), size, along, strip)
             done = max(done, ready)
         last = _last(slab)
         del slab, source  # so that the sweep need not hold the next one beside them
+
+
+def _neighbours(source: int, size: int, *, near: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each of `size` voxels, the two of `source` around it, and the share of the upper one."""
+    at = (torch.arange(size) + 0.5) * source / size - 0.5
+    at = nearest(source, size).float() if near else at.clamp(0, source - 1)
+    lower = at.floor().long()
+    return lower, (lower + 1).clamp_max(source - 1), at - lower
 
 
 def gathered(parts: Iterator[Tensor], rows: int, *, axis: int) -> NDArray:
