@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from medseg.io.compressing import compressed, decompressed
 from medseg.io.formats import Kind
 from medseg.volume import Grid, Image, Labels
-from medseg.volume.exchange import channels_of_nibabel, stored_of_nibabel
+from medseg.volume.exchange import channels_of_nibabel, grid_of_nibabel, stored_of_nibabel
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -100,6 +100,25 @@ def header_of(path: Path) -> Any:
     if content[:2] == b"\x1f\x8b":
         content = zlib.decompressobj(wbits=31).decompress(content, _LONGEST_HEADER)
     return _unmended(content)
+
+
+def outline(path: Path) -> tuple[Grid, int]:
+    """Grid of a file, as its header has it, and how many bytes it stores for each voxel.
+
+    Raises
+    ------
+    ValueError
+        If the header is none.
+    """
+    import nibabel as nib
+
+    _LOG.setLevel(logging.CRITICAL)
+    try:
+        image: Any = nib.load(path)  # no voxel is read
+        grid, dtype = grid_of_nibabel(image), image.get_data_dtype()
+    except Exception as error:  # as above
+        raise ValueError(f"{path} is no NIfTI image: {error}") from error
+    return grid, prod(image.shape) // prod(grid.shape) * dtype.itemsize
 
 
 def mended_of(path: Path) -> list[str]:

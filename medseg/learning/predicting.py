@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
@@ -21,11 +22,13 @@ from medseg.io import write, write_nifti
 from medseg.learning.confidence import expected_dice
 from medseg.learning.earlier import Given
 from medseg.learning.ensemble import Ensemble
+from medseg.learning.foreseeing import foresee, require_room_for_image
 from medseg.learning.model import Model
 from medseg.learning.uncertainty import ENTROPY, Doubting, require_labels, uncertainty_of
 from medseg.pictures import PREVIEW
 from medseg.volume import Image, Labels
 
+logger = logging.getLogger("medseg")
 _ENDING = "_probabilities.nii.gz"
 
 
@@ -96,12 +99,17 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     make_room(cases, place, [*wanted.endings(), *[PREVIEW] * preview], existing, shard)
     file = None if statistics is None else Path(statistics)
     table = StatisticsTable(file, existing, shard, model.plan.channels)
+    foreseen = foresee(model, list(cases.values()), maps=wanted.maps)
+    unsaid = iter([foreseen.said] * bool(foreseen.said))
 
     def read(case: Case) -> _Read:
+        require_room_for_image(model.plan, case)
         earlier = case.earlier() if model.plan.earlier else None
         return _Read(case.image(channels, nan), case.mask(), earlier)
 
     def compute(read: _Read) -> _Computed:
+        for line in unsaid:  # once, and not before a file that can't be read
+            logger.info(line)
         image, mask, earlier = read
         found = replace(wanted, model=_knowing(model, earlier)).of(image, mask)
         return found._replace(labels=cleaned(found.labels, cleanups, mask))
@@ -115,7 +123,10 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
         expected = expected_dice(found, labels) if found and not model.plan.regions else None
         table.add(case.name, image, labels, expected)
 
-    work = Stages(read, compute, save)
+    def one_by_one(case: Case, path: Path) -> None:
+        save(case, compute(read(case)), path)
+
+    work = Stages(read, compute, save) if foreseen.overlap else one_by_one
     outcome = over_cases(work, cases, place, existing=existing, shard=shard, what="predicting")
     done_before = [(cases[name], place(name)) for name in outcome.skipped]
     table.complete(done_before, channels, nan, model.plan.names)
@@ -169,6 +180,11 @@ class _Wanted:
         maps = UNCERTAINTY if isinstance(self.model, Doubting) else (ENTROPY,)
         named = [*self.model.plan.regions] * self.masks + [*maps] * self.uncertainty
         return [_ENDING] * self.probabilities + [_ending_of(what) for what in named]
+
+    @property
+    def maps(self) -> int:
+        """How many numbers it is for each voxel, beside the label."""
+        return self.model.plan.outputs if self.probabilities or self.uncertainty else 0
 
     def of(self, image: Image, mask: Labels | None) -> _Computed:
         """Compute it."""

@@ -129,13 +129,11 @@ def _normalised(image: Image, plan: Plan, inside: NDArray[np.bool_] | None) -> N
     """(C, ...) intensities in canonical orientation, as the network knows them."""
     channels = reorient(image).array
     around = _filled(channels) if plan.conventions.crop == "nonzero" else None
+    array = np.empty(channels.shape, np.float32)
     with np.errstate(over="ignore"):  # what overflows is refused below
-        array = np.stack(
-            [
-                normalise(np.ascontiguousarray(channel), _counted(normalise, inside, around))
-                for normalise, channel in zip(plan.normalisations, channels, strict=True)
-            ]
-        )
+        for place, normalise, channel in zip(array, plan.normalisations, channels, strict=True):
+            counted = _counted(normalise, inside, around)
+            place[:] = normalise(np.ascontiguousarray(channel), counted)
     try:
         require_finite(array)
     except ValueError as error:
