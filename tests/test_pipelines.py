@@ -242,13 +242,22 @@ def test_the_benchmark_of_the_dense_crf(capsys: pytest.CaptureFixture[str]) -> N
     assert float(before) < float(after)
 
 
-def test_labels_are_those_of_interpolating_all_classes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_are_those_of_interpolating_all_classes() -> None:
     export = pipeline("benchmarks/export.py")
     logits = export.smooth_noise(5, (12, 10, 9))
     ours, theirs = (way(logits, (17, 15, 8)) for way in export.WAYS.values())
     assert (ours == theirs).mean() > 0.999
-    export.segment((20, 18, 22), 5, 16)
-    assert "(20, 18, 22) voxels, 5 classes" in capsys.readouterr().out
+
+
+def test_the_benchmark_of_memory_says_what_was_foreseen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pipeline("benchmarks/memory.py").main("20,18,22", classes=5, patch=16, spacing=1.5)
+    printed = capsys.readouterr().out
+    assert "(20, 18, 22) voxels of 1 mm, 5 classes" in printed
+    foreseen = float(printed.partition("memory: about ")[2].split()[0])
+    taken = float(printed.rpartition("took ")[2].split()[0])
+    assert abs(foreseen / taken - 1) < 0.25
 
 
 def test_what_a_network_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

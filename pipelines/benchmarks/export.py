@@ -1,8 +1,7 @@
 """Time and memory of bringing logits to an image's grid and labels, beside nnU-Net's way.
 
 nnU-Net resizes each class with scikit-image, linearly and in float64, and takes the argmax of all.
-That is done here with scikit-image itself, so nnU-Net need not be installed. With --volume, a
-network that answers at once segments a CT of as many voxels, and the memory that it takes counts.
+That is done here with scikit-image itself, so nnU-Net need not be installed.
 """
 
 import resource
@@ -18,27 +17,16 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from medseg import Image, Model, Plan
 from medseg import device as devices
-from medseg.intensity import Identity
 from medseg.learning.regridding import stretches
-from medseg.networks.unet import UNet
 from medseg.tiling import Slab
 
 SMALL, LARGE, ROWS = (96, 160, 160), (128, 224, 224), 32
 CLASSES = (14, 40)
 
 
-def main(
-    repeats: int = 3, shrink: int = 1, volume: str = "", classes: int = 100, patch: int = 128
-) -> None:
-    """Measure and print; --shrink 4 takes a fourth of each side.
-
-    --volume 512,512,600 instead segments such a volume, of 1 mm by a plan of 2 mm.
-    """
-    if volume:
-        segment(tuple(map(int, volume.split(","))), classes, patch)
-        return
+def main(repeats: int = 3, shrink: int = 1) -> None:
+    """Measure and print; --shrink 4 takes a fourth of each side."""
     small, large = (tuple(n // shrink for n in shape) for shape in (SMALL, LARGE))
     print(f"{small} to {large}, {torch.get_num_threads()} threads; median of {repeats}")
     for number in CLASSES:
@@ -124,33 +112,6 @@ WAYS: dict[str, Callable[[Tensor, tuple[int, ...]], np.ndarray]] = {
     "medseg": by_medseg,
     "scikit-image": by_skimage,
 }
-
-
-class Answering(nn.Module):
-    """A network that says at once which of its classes a voxel is: that of its intensity."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.centres = nn.Parameter(torch.arange(classes) / classes)
-
-    def forward(self, tiles: Tensor) -> Tensor:
-        """Negative distance from the centre of each class."""
-        centres = self.centres.reshape(-1, *[1] * (tiles.ndim - 2))
-        return (tiles - centres).abs_().neg_()
-
-
-def segment(shape: tuple[int, ...], classes: int, patch: int) -> None:
-    """Segment a volume at half its resolution, and print what the process took."""
-    devices.keep_freed_memory()
-    labels = tuple(range(classes))
-    options = {"patch": (patch,) * 3, "spacing": (2.0,) * 3, "labels": labels, "names": {}}
-    plan = Plan(UNet(), ("CT",), normalisations=(Identity(),), **options)
-    coarse = torch.rand(1, 1, *(max(n // 16, 1) for n in shape), generator=torch.manual_seed(0))
-    array = nn.functional.interpolate(coarse, shape, mode="trilinear")[0].numpy()
-    began = time.perf_counter()
-    found = Model(Answering(classes).eval(), plan).segment(Image.from_array(array[0]))
-    print(f"{shape} voxels, {classes} classes, patch {patch}: {time.perf_counter() - began:.0f} s")
-    print(f"{len(found.values())} labels; the whole process took {peak() / 1e9:.2f} GB")
 
 
 def peak() -> int:
