@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from medseg.learning.plan import Plan
 _CPU = torch.device("cpu")
 _SUFFIXES = ".nii", ".nii.gz"
 _SHARE = 0.9
+_LOOKED_AT = 16
 
 
 class Foreseen(NamedTuple):
@@ -32,16 +34,20 @@ class Foreseen(NamedTuple):
         Whether a case can be read while another is computed and one more is written.
     said : str
         What the largest case takes at its peak; "" where it is not known.
+    refused : mapping of str to str
+        Cases that are too large to be read and prepared, and why.
     """
 
     overlap: bool = True
     said: str = ""
+    refused: Mapping[str, str] = MappingProxyType({})
 
 
 def foresee(model: Model | Ensemble | Refined, cases: Sequence[Case], *, maps: int = 0) -> Foreseen:
     """How much memory cases will take.
 
-    It is found in the headers of NIfTI files; of others, and of ensembles, nothing is known.
+    It is found in the headers of the largest NIfTI files; of others, and of ensembles, nothing is
+    known.
 
     Parameters
     ----------
@@ -55,30 +61,27 @@ def foresee(model: Model | Ensemble | Refined, cases: Sequence[Case], *, maps: i
     ValueError
         If an only case takes more than there is.
     """
-    volumes = [volume for case in cases if (volume := outlined(model.plan, case))]
-    if not volumes or not isinstance(model, Model):
+    if not isinstance(model, Model):
         return Foreseen()
-    largest = max(volumes, key=lambda volume: volume.voxels)
+    large = sorted(cases, key=_size, reverse=True)[:_LOOKED_AT]  # of a thousand, it would take long
+    volumes = {case.name: volume for case in large if (volume := outlined(model.plan, case))}
+    if not volumes:
+        return Foreseen()
+    largest = max(volumes.values(), key=lambda volume: volume.voxels)
     room = free_memory(_CPU)
+    refused = {name: why for name, one in volumes.items() if (why := _too_large(one, room))}
     try:
         with inference(model.network, model.device, model.precision):
             found = footprint(model, largest, maps=maps)
     except ValueError:
         if len(cases) == 1:
             raise
-        return Foreseen(overlap=False)  # each case says it when it is its turn
+        return Foreseen(overlap=False, refused=refused)  # each says it when it is its turn
     fits = len(cases) == 1 or found.overlapped <= _SHARE * room
     if len(cases) == 1:
         require_room(found.peak, f"an image of {largest.grid.shape} voxels", _CPU)
     taken = resident_memory() + (found.overlapped if fits and len(cases) > 1 else found.peak)
-    return Foreseen(fits, _said(taken, found.on_gpu, largest, room))
-
-
-def require_room_for_image(plan: Plan, case: Case) -> None:
-    """Raise ValueError if a case is too large to be read and prepared, as its header says."""
-    if volume := outlined(plan, case):
-        what = f"an image of {volume.grid.shape} voxels, with what is made of it,"
-        require_room(max(volume.reading, volume.preparing), what, _CPU)
+    return Foreseen(fits, _said(taken, found.on_gpu, largest, room), refused)
 
 
 def outlined(plan: Plan, case: Case) -> Volume | None:
@@ -93,6 +96,22 @@ def outlined(plan: Plan, case: Case) -> Volume | None:
     if grid.ndim != len(plan.spacing):
         return None
     return Volume(plan, grid, sum(stored for _, stored in found))
+
+
+def _size(case: Case) -> int:
+    """Bytes of its files."""
+    return sum(path.stat().st_size for path in case.channels if path.is_file())
+
+
+def _too_large(volume: Volume, room: int) -> str:
+    """Why a case can't be read and prepared; "" if it can."""
+    needed = max(volume.reading, volume.preparing)
+    if needed <= room:
+        return ""
+    return (
+        f"an image of {volume.grid.shape} voxels, with what is made of it, takes "
+        f"{needed / 1e9:,.1f} GB, and {room / 1e9:,.1f} GB are free"
+    )
 
 
 def _said(taken: int, on_gpu: int, volume: Volume, room: int) -> str:

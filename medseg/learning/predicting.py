@@ -22,7 +22,7 @@ from medseg.io import write, write_nifti
 from medseg.learning.confidence import expected_dice
 from medseg.learning.earlier import Given
 from medseg.learning.ensemble import Ensemble
-from medseg.learning.foreseeing import foresee, require_room_for_image
+from medseg.learning.foreseeing import foresee
 from medseg.learning.model import Model
 from medseg.learning.uncertainty import ENTROPY, Doubting, require_labels, uncertainty_of
 from medseg.pictures import PREVIEW
@@ -103,7 +103,8 @@ def predict(  # noqa: PLR0913 - the options that all commands on many cases have
     unsaid = iter([foreseen.said] * bool(foreseen.said))
 
     def read(case: Case) -> _Read:
-        require_room_for_image(model.plan, case)
+        if case.name in foreseen.refused:
+            raise ValueError(foreseen.refused[case.name])
         earlier = case.earlier() if model.plan.earlier else None
         return _Read(case.image(channels, nan), case.mask(), earlier)
 
