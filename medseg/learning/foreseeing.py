@@ -68,7 +68,7 @@ def foresee(model: Model | Ensemble | Refined, cases: Sequence[Case], *, maps: i
     if not volumes:
         return Foreseen()
     largest = max(volumes.values(), key=lambda volume: volume.voxels)
-    room = free_memory(_CPU)
+    room, begun = free_memory(_CPU), resident_memory()
     refused = {name: why for name, one in volumes.items() if (why := _too_large(one, room))}
     try:
         with inference(model.network, model.device, model.precision):
@@ -80,7 +80,7 @@ def foresee(model: Model | Ensemble | Refined, cases: Sequence[Case], *, maps: i
     fits = len(cases) == 1 or found.overlapped <= _SHARE * room
     if len(cases) == 1:
         require_room(found.peak, f"an image of {largest.grid.shape} voxels", _CPU)
-    taken = resident_memory() + (found.overlapped if fits and len(cases) > 1 else found.peak)
+    taken = begun + (found.overlapped if fits and len(cases) > 1 else found.peak)
     return Foreseen(fits, _said(taken, found.on_gpu, largest, room), refused)
 
 

@@ -22,6 +22,16 @@ from medseg.learning.run import Run
 from medseg.learning.weights import save_tensors
 from medseg.networks.unet import UNet
 
+# What a child took, as `getrusage` tells, counts what its parent had when it began.
+COMMAND = """
+import atexit, sys
+from pathlib import Path
+from medseg.cli import main
+lines = lambda: Path("/proc/self/status").read_text().splitlines()
+atexit.register(lambda: print(*[line for line in lines() if "VmHWM" in line], file=sys.stderr))
+main()
+"""
+
 
 def main(
     volume: str = "512,512,600",
@@ -42,12 +52,12 @@ def main(
         medseg.write(drawn(shape), place / "ct.nii.gz")
         write_run(place / "run", classes, patch, spacing)
         began = time.perf_counter()
-        said = predicted(place, overlap, limit)
+        said, peak = predicted(place, overlap, limit)
         taken = time.perf_counter() - began
         found = medseg.read_labels(place / "out.nii.gz")
     print(f"{shape} voxels of 1 mm, {classes} classes, patch {patch}, plan of {spacing:g} mm")
     print("\n".join(said.splitlines()))
-    print(f"{taken:.0f} s; {len(found.values())} labels; the process took {peak() / 1e9:.2f} GB")
+    print(f"{taken:.0f} s; {len(found.values())} labels; the process took {peak / 1e9:.2f} GB")
 
 
 def drawn(shape: tuple[int, ...]) -> medseg.Labels:
@@ -72,9 +82,9 @@ def write_run(folder: Path, classes: int, patch: int, spacing: float) -> None:
     save_tensors(network.state_dict(), Run(folder).last, {"step": 1})
 
 
-def predicted(place: Path, overlap: float, limit: float | None) -> str:
-    """Run the command on the CPU; what it logged."""
-    command = [sys.executable, "-c", "from medseg.cli import main; main()", "predict"]
+def predicted(place: Path, overlap: float, limit: float | None) -> tuple[str, int]:
+    """Run the command on the CPU; what it logged, and the most bytes of memory that it took."""
+    command = [sys.executable, "-c", COMMAND, "predict"]
     command += [str(place / "run"), str(place / "ct.nii.gz"), "-o", str(place / "out.nii.gz")]
     command += ["--device", "cpu", "--set", f"overlap={overlap}"]
     if limit is not None:  # as `ulimit -d` does, for this process as well
@@ -82,12 +92,8 @@ def predicted(place: Path, overlap: float, limit: float | None) -> str:
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    return done.stderr
-
-
-def peak() -> int:
-    """Bytes of the largest process that was started, at its maximum, as Linux counts them."""
-    return 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    said, _, peak = done.stderr.rpartition("VmHWM:")
+    return said, 1024 * int(peak.split()[0])
 
 
 if __name__ == "__main__":
