@@ -1,6 +1,7 @@
 """What memory a prediction takes is said before it begins."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from medseg.learning.passes import Passes
 from medseg.learning.trial import taken
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+TRIAL = Passes.trial
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +130,15 @@ def test_a_trial_sees_what_is_taken() -> None:
     size = 2**27
     found = taken(lambda: np.ones(size, np.uint8).sum(), torch.device("cpu"))
     assert 0.9 * size < found < 1.5 * size
+
+
+@pytest.mark.parametrize(("at_once", "seen"), [(1, [1, 1]), (3, [3, 1]), (8, [8])])
+def test_a_trial_sees_no_more_mirror_images_than_take_all_memory(
+    model: Model, monkeypatch: pytest.MonkeyPatch, at_once: int, seen: list[int]
+) -> None:
+    monkeypatch.setattr(Passes, "at_once", lambda self, tile, device: at_once)
+    passes, found = replace(model.passes, mirrored=(0, 1, 2)), []
+    hook = model.network.register_forward_hook(lambda _, given, __: found.append(len(given[0])))
+    with hook, torch.inference_mode():
+        TRIAL(passes, passes.tiles((8, 8, 8), model.device), model.device)
+    assert found == seen

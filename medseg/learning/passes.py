@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -151,7 +151,9 @@ class Passes:
         """Bytes that a batch of tiles takes on its way through the network, found by trying it."""
         sides = [side + 2 * margin for side, margin in zip(tiles.tile, self.margin, strict=True)]
         shape = (min(tiles.batch, tiles.count), self.plan.inputs, *sides)
-        passes = self._through(tiles.tile, device)
+        # As much as of all mirror images is taken by one more of them than are seen at once.
+        at_once = max(tiles.batch // shape[0], 1)
+        passes = self._through(tiles.tile, device, self.mirrored[: at_once.bit_length()])
         constant = _FLOAT * self.plan.outputs * prod(tiles.tile)  # of which the logits are kept
         return constant + taken(lambda: passes(torch.rand(shape, device=device)), device)
 
@@ -174,17 +176,19 @@ class Passes:
             starts = lattice(tuple(map(max, shape, tile)), tile, self.overlap)
         return Tiles(shape, tile, starts, self.plan.outputs, self.at_once(tile, device))
 
-    def _through(self, tile: tuple[int, ...], device: torch.device) -> Callable[[Tensor], Tensor]:
-        """Return the network for batches of tiles."""
+    def _through(
+        self, tile: tuple[int, ...], device: torch.device, axes: Sequence[int]
+    ) -> Callable[[Tensor], Tensor]:
+        """Return the network for batches of tiles, which are mirrored along these axes."""
         most = self.at_once(tile, device)
-        return constant_once(mirrored(in_halves(self.forward()), self.mirrored, most))
+        return constant_once(mirrored(in_halves(self.forward()), axes, most))
 
     def _swept(
         self, volume: Tensor, mask: Tensor | None, layout: Layout, strip: slice | None
     ) -> Iterator[Slab]:
         tile = layout.tile
         return sweep(
-            self._through(tile, volume.device),
+            self._through(tile, volume.device, self.mirrored),
             volume,
             tile,
             self.plan.outputs,
