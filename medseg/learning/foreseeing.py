@@ -15,7 +15,7 @@ from medseg.io.nifti import outline
 from medseg.learning.ensemble import Ensemble
 from medseg.learning.footprint import Volume, footprint
 from medseg.learning.inference import inference
-from medseg.learning.memory import require_room
+from medseg.learning.memory import lack_of_room, require_room
 from medseg.learning.model import Model
 from medseg.learning.plan import Plan
 
@@ -105,13 +105,8 @@ def _size(case: Case) -> int:
 
 def _too_large(volume: Volume, room: int) -> str:
     """Why a case can't be read and prepared; "" if it can."""
-    needed = max(volume.reading, volume.preparing)
-    if needed <= room:
-        return ""
-    return (
-        f"an image of {volume.grid.shape} voxels, with what is made of it, takes "
-        f"{needed / 1e9:,.1f} GB, and {room / 1e9:,.1f} GB are free"
-    )
+    what = f"an image of {volume.grid.shape} voxels, with what is made of it,"
+    return lack_of_room(max(volume.reading, volume.preparing), what, room)
 
 
 def _said(taken: int, on_gpu: int, volume: Volume, room: int) -> str:

@@ -19,9 +19,15 @@ _FLOAT = 4
 
 def require_room(size: int, what: str, device: torch.device) -> None:
     """Raise ValueError if `size` bytes are more than what is free on a device."""
-    free = free_memory(device)
-    if size > free:
-        raise ValueError(f"{what} takes {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free")
+    if lack := lack_of_room(size, what, free_memory(device)):
+        raise ValueError(lack)
+
+
+def lack_of_room(size: int, what: str, room: int) -> str:
+    """What to say if `size` bytes are more than there is room for; "" if they are not."""
+    if size <= room:
+        return ""
+    return f"{what} takes {size / 1e9:,.1f} GB, and {room / 1e9:,.1f} GB are free"
 
 
 def require_room_for_patches(plan: Plan, batch: int, device: torch.device) -> None:

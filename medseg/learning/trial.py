@@ -25,19 +25,19 @@ def taken(work: Callable[[], object], device: torch.device) -> int:
         work()
         return torch.cuda.max_memory_allocated(device) - before
     release_freed_memory()  # or what is taken again would not be seen
-    with _watched() as seen:
+    with watched() as seen:
         work()
     release_freed_memory()  # what it took is free for what comes, whatever that is
     return max(seen) - seen[0]
 
 
 @contextmanager
-def _watched() -> Iterator[list[int]]:
-    """Bytes of this process in memory, before all else and while it works."""
+def watched(every: float = _EVERY) -> Iterator[list[int]]:
+    """Bytes of this process in memory, at once and then every so many seconds, and at the end."""
     seen, stop = [resident_memory()], threading.Event()
 
     def watch() -> None:
-        while not stop.wait(_EVERY):
+        while not stop.wait(every):
             seen.append(resident_memory())
 
     thread = threading.Thread(target=watch)

@@ -5,10 +5,7 @@ that a machine that grows slower meanwhile is seen.
 """
 
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -19,6 +16,7 @@ from rich.console import Console
 
 import medseg
 from medseg import device as devices
+from medseg.learning.trial import watched
 from medseg.phantom import draw_case
 
 SHAPE = (36, 50, 35)  # as a hippocampus of the Medical Segmentation Decathlon
@@ -43,14 +41,15 @@ def main(cases: int = 1000, device: str = "auto") -> None:
         devices.keep_freed_memory()  # as `predict` does
         bare(model, images)
         before = bare(model, images)
-        with sampled() as memory:
+        with watched(every=0.2) as memory:
             began = time.perf_counter()
             medseg.predict(model, place / "images", place / "out", statistics=place / "s.csv")
             taken = (time.perf_counter() - began) / cases
         after = bare(model, images)
     parts = [memory[k * len(memory) // PARTS] for k in range(PARTS)] + memory[-1:]
+    shown = " ".join(f"{part / 1e6:.0f}" for part in parts)
     say(f"{cases} cases of {SHAPE} voxels, {model.device}, {torch.get_num_threads()} threads")
-    say("MB in memory, from the first case to the last: " + " ".join(f"{x:.0f}" for x in parts))
+    say(f"MB in memory, from the first case to the last: {shown}")
     say(f"predict: {1e3 * taken:.1f} ms a case; {cases} files read, segmented, measured, written")
     say(f"bare: {1e3 * before:.1f} ms before, {1e3 * after:.1f} ms after")
     say(f"predict takes {100 * (2 * taken / (before + after) - 1):+.0f} % of it more")
@@ -72,32 +71,6 @@ def bare(model: medseg.Model, images: list[medseg.Image]) -> float:
         model.segment(image)
         seconds.append(time.perf_counter() - began)
     return median(seconds)
-
-
-@contextmanager
-def sampled(every: float = 0.2) -> Iterator[list[float]]:
-    """Megabytes of this process in memory, several times a second, as Linux counts them."""
-    found, stop = [in_memory()], threading.Event()
-
-    def sample() -> None:
-        while not stop.wait(every):
-            found.append(in_memory())
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        thread.join()
-
-
-def in_memory() -> float:
-    """Megabytes of this process in memory now."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1000
-    raise OSError("/proc/self/status does not tell the memory")
 
 
 if __name__ == "__main__":
